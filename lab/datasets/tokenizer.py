@@ -1,0 +1,62 @@
+"""The character tokenizer: a character is a token, its id its place in the vocabulary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from lab.errors import PromptError
+
+WORD_BOUNDARY = "\n"
+"""What stands before and after each word; the lectures write it `.`."""
+
+_VISIBLE = {" ": "␣", "\n": "⏎", "\t": "⇥"}
+
+
+@dataclass(frozen=True)
+class CharacterTokenizer:
+    """Characters to ids and back, by a vocabulary in order of id."""
+
+    vocabulary: tuple[str, ...]
+
+    @classmethod
+    def of_text(cls, text: str) -> CharacterTokenizer:
+        """A tokenizer of the characters that a text is made of, sorted by code point."""
+        return cls(tuple(sorted(set(text))))
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """The id of each character."""
+        return {character: i for i, character in enumerate(self.vocabulary)}
+
+    @cached_property
+    def start_id(self) -> int:
+        """What a model sees before the first character: the newline, which is also the boundary of words."""
+        return self.ids.get(WORD_BOUNDARY, 0)
+
+    def encode(self, text: str) -> np.ndarray:
+        """The ids of a text, shape (len(text),), int64. Raises `PromptError` naming the foreign characters."""
+        foreign = sorted(set(text) - self.ids.keys())
+        if foreign:
+            named = ", ".join(repr(character) for character in foreign[:8])
+            raise PromptError(
+                f"the vocabulary of {len(self.vocabulary)} characters lacks {named}; "
+                f"it has {''.join(visible(character) for character in self.vocabulary[:120])}"
+            )
+        by_code_point = np.array([ord(character) for character in self.vocabulary], dtype=np.uint32)
+        order = np.argsort(by_code_point)
+        code_points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+        return order[np.searchsorted(by_code_point[order], code_points)].astype(np.int64)
+
+    def decode(self, ids: list[int]) -> str:
+        """The text of some ids."""
+        return "".join(self.vocabulary[i] for i in ids)
+
+
+def visible(character: str) -> str:
+    """A character as it can stand in a table: blanks by their signs, other unprintable ones escaped."""
+    if character in _VISIBLE:
+        return _VISIBLE[character]
+    return character if character.isprintable() else repr(character)[1:-1]

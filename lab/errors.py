@@ -1,0 +1,45 @@
+"""What lab says when something cannot be done: one line that names the thing and the remedy."""
+
+
+class LabError(Exception):
+    """The work failed; the message is shown as it is and the command exits with 1."""
+
+    exit_status = 1
+
+
+class UsageError(LabError):
+    """The request was wrong; nothing was written and the command exits with 2."""
+
+    exit_status = 2
+
+
+class ConfigError(UsageError):
+    """A config breaks a rule; the message names the field, the value and the rule."""
+
+
+class DatasetError(UsageError):
+    """A dataset cannot be read or does not fit the config."""
+
+
+class PromptError(UsageError):
+    """A prompt holds characters that the model's vocabulary lacks."""
+
+
+class StoreError(LabError):
+    """The database cannot be used: unwritable, foreign, corrupt, or of a newer lab."""
+
+
+class RunNotFoundError(UsageError):
+    """No run, or more than one, goes by that id or name."""
+
+
+class CheckpointError(LabError):
+    """A checkpoint is missing, damaged, or does not fit the model."""
+
+
+class AttemptLostError(LabError):
+    """Another attempt has taken over the run: this trainer must write nothing more."""
+
+
+class WorkerError(LabError):
+    """The background worker cannot be started, found or stopped."""

@@ -1,0 +1,139 @@
+"""What a person may ask of the queue, without torch: compose runs, add them, and see that a worker takes them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.config.ladder import find_stage, stage_config
+from lab.config.run_config import DatasetKind, RunConfig
+from lab.datasets.counting import counting_loss
+from lab.datasets.dataset import Dataset, load_dataset
+from lab.errors import DatasetError, WorkerError
+from lab.queue.file_lock import FileLock
+from lab.store.location import dataset_library, worker_lock, worker_log
+from lab.store.run_store import DatasetFacts, NewRun, RunRow
+
+WORKER_IDLE_SECONDS = 300
+"""How long a worker that was started in the background stays, warm, after its last run."""
+_START_SECONDS = 30.0
+_STOP_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What a person fills in to queue runs: a stage, what to change, and seeds."""
+
+    stage: str
+    dataset: str = ""
+    dataset_as: DatasetKind | None = None
+    settings: Mapping[str, Any] | None = None
+    seeds: Sequence[int] = ()
+    name: str = ""
+    tags: tuple[str, ...] = ()
+
+
+def compose(request: RunRequest, database: Path) -> list[NewRun]:
+    """The runs that a request asks for, one a seed, checked against the dataset.
+
+    Raises `ConfigError` or `DatasetError`; nothing is written.
+    """
+    stage = find_stage(request.stage)
+    dataset = read_dataset(request.dataset or stage.home_dataset, request.dataset_as, database)
+    config = stage_config(stage.name, dataset=dataset.name, dataset_as=dataset.kind, settings=request.settings)
+    dataset.check_fits(config.context_length, every_position=config.predicts_every_position)
+    facts = dataset_facts(dataset)
+    configs = [config.replace(seed=seed) for seed in request.seeds] or [config]
+    return [NewRun(config=each, dataset=facts, name=request.name, tags=request.tags) for each in configs]
+
+
+def read_dataset(name_or_path: str, kind: DatasetKind | None, database: Path) -> Dataset:
+    """A dataset by name or path, as commands and screens name it. Raises `DatasetError`."""
+    return load_dataset(name_or_path, kind, library=dataset_library(database))
+
+
+def dataset_of(run: RunRow, database: Path) -> Dataset:
+    """The dataset that a run was made with. Raises `DatasetError` where its text has changed since."""
+    config: RunConfig = run.config
+    dataset = read_dataset(config.dataset, config.dataset_as, database)
+    if dataset.sha256 != run.dataset_sha256:
+        raise DatasetError(
+            f"dataset '{run.dataset}' has changed since run {run.name} was made: put the old text back, "
+            "or queue a new run on the new one"
+        )
+    return dataset
+
+
+def dataset_facts(dataset: Dataset) -> DatasetFacts:
+    """What the database keeps of a dataset."""
+    return DatasetFacts(
+        sha256=dataset.sha256,
+        kind=dataset.kind,
+        name=dataset.name,
+        path=str(dataset.path),
+        characters=dataset.characters,
+        vocabulary=dataset.tokenizer.vocabulary,
+        counting_loss=counting_loss(dataset),
+    )
+
+
+def worker_pid(database: Path) -> int | None:
+    """The process id of the database's worker; None where none is at work."""
+    return FileLock(worker_lock(database)).holder()
+
+
+def start_worker(database: Path, *, slots: int | None = None) -> int:
+    """Starts a worker in the background unless there is one, and waits until it holds its lock; returns its process id.
+
+    It outlives this process and its terminal, and ends by itself some minutes after its last run. Raises `WorkerError`.
+    """
+    pid = worker_pid(database)
+    if pid is not None:
+        return pid
+    command = [sys.executable, "-m", "lab", "worker", "--db", str(database), "--idle-seconds", str(WORKER_IDLE_SECONDS)]
+    if slots:
+        command += ["--slots", str(slots)]
+    log = worker_log(database)
+    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=database.parent,
+            start_new_session=True,
+        )
+    give_up_at = time.monotonic() + _START_SECONDS
+    while time.monotonic() < give_up_at:
+        pid = worker_pid(database)
+        if pid is not None:
+            return pid
+        if process.poll() is not None:
+            break
+        time.sleep(0.05)
+    said = log.read_text(errors="replace").strip().splitlines()
+    raise WorkerError(f"the worker did not start: {said[-1] if said else 'it said nothing'} (see {log})")
+
+
+def stop_worker(database: Path) -> bool:
+    """Asks the worker to end: its runs keep a checkpoint and wait in the queue. False where there was none.
+
+    Raises `WorkerError` where it is still there after a minute.
+    """
+    pid = worker_pid(database)
+    if not pid:
+        return False
+    os.kill(pid, signal.SIGTERM)
+    give_up_at = time.monotonic() + _STOP_SECONDS
+    while worker_pid(database) is not None:
+        if time.monotonic() > give_up_at:
+            raise WorkerError(f"the worker (process {pid}) is still ending; look again with: lab doctor")
+        time.sleep(0.05)
+    return True

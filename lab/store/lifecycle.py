@@ -1,0 +1,211 @@
+"""Every change of a run's status, in one place.
+
+    queued ──► training ──► finished | stopped | diverged | failed | cancelled
+      ▲ │          │
+      │ └► paused ◄┘        a person's wish, a dead `lab train`, or Ctrl-C
+      └─── paused, and by retry what has ended without finishing
+
+Each function is one transaction and answers whether the change applied: where another process was first, nothing
+happens.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from lab.errors import UsageError
+from lab.store.run_store import RunRow, RunStore, run_rows, run_table
+from lab.store.schema import Event
+
+ACTIVE = ("queued", "training")
+ENDED = ("finished", "stopped", "diverged", "failed", "cancelled")
+STATUSES = ("queued", "training", "paused", *ENDED)
+RETRYABLE = ("stopped", "failed", "cancelled", "diverged")
+FAILURES_ALLOWED = 3
+"""A run fails for good after this many failures without a new checkpoint between."""
+
+_c = run_table.c
+
+
+# What a person wishes
+
+
+def pause(store: RunStore, run_id: str) -> bool:
+    """A waiting run leaves the queue; a training one is asked to keep a checkpoint and end its trainer."""
+    return _set(store, run_id, ("queued",), status="paused", queue_position=None) or _wish(store, run_id, "pause")
+
+
+def resume(store: RunStore, run_id: str) -> bool:
+    """A paused run waits again, at the head of the queue; a wish to pause that is not yet granted is taken back."""
+    if _set(store, run_id, ("training",), wish=None):
+        return True
+    return _queue(store, run_id, ("paused",), front=True)
+
+
+def stop(store: RunStore, run_id: str) -> bool:
+    """A training run ends at its present step and is scored there; a waiting or paused one is cancelled."""
+    return _wish(store, run_id, "stop") or cancel(store, run_id)
+
+
+def cancel(store: RunStore, run_id: str) -> bool:
+    """A run that waits or is paused is given up; a training one is ended without being scored."""
+    ended = _set(store, run_id, ("queued", "paused"), status="cancelled", queue_position=None, ended_at=time.time())
+    return ended or _wish(store, run_id, "cancel")
+
+
+def retry(store: RunStore, run_id: str) -> bool:
+    """What ended without finishing waits again, and goes on from its last checkpoint."""
+    return _queue(store, run_id, RETRYABLE, front=False)
+
+
+def move(store: RunStore, run_id: str, place: int) -> bool:
+    """Puts a waiting run at a place in the queue, counted from 1. Raises `UsageError` on a place below 1."""
+    if place < 1:
+        raise UsageError(f"place {place}: the first in the queue is 1")
+    with store.database.writer.begin() as connection:
+        query = sa.select(_c.id, _c.queue_position).where(_c.status == "queued", _c.trashed_at.is_(None))
+        waiting = connection.execute(query.order_by(_c.queue_position, _c.id)).all()
+        order = [row.id for row in waiting]
+        if run_id not in order:
+            return False
+        order.remove(run_id)
+        order.insert(min(place - 1, len(order)), run_id)
+        for position, waiting_id in enumerate(order, start=1):
+            connection.execute(_update(waiting_id, ("queued",), queue_position=float(position)))
+        return True
+
+
+# What the worker does
+
+
+def claim(store: RunStore, run_id: str | None = None) -> RunRow | None:
+    """Takes the first waiting run (or the one named) for training and counts the attempt."""
+    with store.database.writer.begin() as connection:
+        waiting = sa.select(_c.id).where(_c.status == "queued", _c.trashed_at.is_(None))
+        if run_id is not None:
+            waiting = waiting.where(_c.id == run_id)
+        first = waiting.order_by(_c.queue_position, _c.id).limit(1).scalar_subquery()
+        now = time.time()
+        taken = connection.execute(
+            sa.update(run_table)
+            .where(_c.id == first)
+            .values(
+                status="training",
+                queue_position=None,
+                wish=None,
+                error=None,
+                attempt=_c.attempt + 1,
+                started_at=sa.func.coalesce(_c.started_at, now),
+                ended_at=None,
+            )
+            .returning(_c.id)
+        ).scalar_one_or_none()
+        return run_rows(connection, sa.select(run_table).where(_c.id == taken))[0] if taken else None
+
+
+def end(store: RunStore, run_id: str, attempt: int, status: str, error: str | None = None) -> bool:
+    """A trainer's own word of how its attempt ended: paused, or one of `ENDED`."""
+    values: dict[str, object] = {"status": status, "wish": None, "error": error}
+    if status in ENDED:
+        values["ended_at"] = time.time()
+    return _set(store, run_id, ("training",), attempt=attempt, **values)
+
+
+def attempt_failed(store: RunStore, run_id: str, attempt: int, reason: str) -> str | None:
+    """A trainer died or raised: the run waits again at the head of the queue, or has failed for good.
+
+    Returns the new status, None where the attempt is no longer the run's.
+    """
+    with store.database.durable.begin() as connection:
+        query = sa.select(_c.failures).where(_c.id == run_id, _c.attempt == attempt, _c.status == "training")
+        before = connection.scalar(query)
+        if before is None:
+            return None
+        failures = int(before) + 1
+        status = "failed" if failures >= FAILURES_ALLOWED else "queued"
+        values: dict[str, object] = {"status": status, "failures": failures, "wish": None, "error": reason}
+        if status == "failed":
+            values["ended_at"] = time.time()
+        else:
+            values["queue_position"] = _front(connection)
+        connection.execute(_update(run_id, ("training",), attempt, **values))
+        _log(connection, run_id, "error", reason)
+        return status
+
+
+def requeue(store: RunStore, run_id: str, attempt: int, reason: str) -> bool:
+    """An attempt ended through no fault of the run's (its worker went): it waits again at the head of the queue."""
+    with store.database.durable.begin() as connection:
+        changed = connection.execute(
+            _update(run_id, ("training",), attempt=attempt, status="queued", queue_position=_front(connection))
+        ).rowcount
+        if changed:
+            _log(connection, run_id, "warning", reason)
+        return bool(changed)
+
+
+def training_runs(store: RunStore, trained_by: str) -> list[RunRow]:
+    """Runs that are marked as training, by `worker` or by `command` (a foreground `lab train`)."""
+    with store.database.reader.connect() as connection:
+        query = sa.select(run_table).where(_c.status == "training", _c.trained_by == trained_by)
+        return run_rows(connection, query.order_by(_c.id))
+
+
+def waiting_runs(store: RunStore) -> list[RunRow]:
+    """The queue, first to be trained first."""
+    with store.database.reader.connect() as connection:
+        query = sa.select(run_table).where(_c.status == "queued", _c.trashed_at.is_(None))
+        return run_rows(connection, query.order_by(_c.queue_position, _c.id))
+
+
+def _wish(store: RunStore, run_id: str, wish: str) -> bool:
+    return _set(store, run_id, ("training",), wish=wish)
+
+
+def _queue(store: RunStore, run_id: str, from_statuses: Sequence[str], *, front: bool) -> bool:
+    with store.database.writer.begin() as connection:
+        position = _front(connection) if front else _back(connection)
+        changed = connection.execute(
+            _update(
+                run_id,
+                from_statuses,
+                status="queued",
+                queue_position=position,
+                trained_by="worker",
+                wish=None,
+                failures=0,
+                error=None,
+                ended_at=None,
+            )
+        )
+        return bool(changed.rowcount)
+
+
+def _set(
+    store: RunStore, run_id: str, from_statuses: Sequence[str], attempt: int | None = None, **values: object
+) -> bool:
+    with store.database.durable.begin() as connection:
+        return bool(connection.execute(_update(run_id, from_statuses, attempt, **values)).rowcount)
+
+
+def _update(run_id: str, from_statuses: Sequence[str], attempt: int | None = None, **values: object) -> sa.Update:
+    update = sa.update(run_table).where(_c.id == run_id, _c.status.in_(from_statuses))
+    if attempt is not None:
+        update = update.where(_c.attempt == attempt)
+    return update.values(**values)
+
+
+def _front(connection: sa.Connection) -> float:
+    return float(connection.scalar(sa.select(sa.func.min(_c.queue_position)).where(_c.status == "queued")) or 1.0) - 1.0
+
+
+def _back(connection: sa.Connection) -> float:
+    return float(connection.scalar(sa.select(sa.func.max(_c.queue_position)).where(_c.status == "queued")) or 0.0) + 1.0
+
+
+def _log(connection: sa.Connection, run_id: str, level: str, text: str) -> None:
+    step = connection.scalar(sa.select(_c.step).where(_c.id == run_id))
+    connection.execute(sa.insert(Event).values(run_id=run_id, at=time.time(), step=step or 0, level=level, text=text))

@@ -1,0 +1,315 @@
+"""Writes what a trainer says to the database, from a thread of its own, in few short transactions.
+
+Metrics are kept in buckets of `ceil(steps / 5000)` steps, so that no run has more than about 5,000 points a metric and
+no spike is lost: a bucket keeps the mean, the lowest and the highest of its values.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from lab.errors import AttemptLostError, StoreError
+from lab.store.location import run_folder
+from lab.store.run_store import RunStore, run_table
+from lab.store.schema import LARGEST_POINT_COUNT, Checkpoint, Event, Metric, Point, Sample
+
+BATCHES_WAITING = 64
+"""Batches that may wait for the database before training does."""
+COMPLETE_CHECKPOINTS_KEPT = 2
+
+
+def bucket_width(steps: int) -> int:
+    """Steps in one bucket of a run of so many."""
+    return math.ceil(steps / LARGEST_POINT_COUNT)
+
+
+@dataclass
+class Bucket:
+    """What a bucket has seen so far."""
+
+    number: int
+    step: int
+    count: int = 0
+    total: float = 0.0
+    low: float = math.inf
+    high: float = -math.inf
+    nonfinite: int = 0
+
+    def add(self, step: int, value: float) -> None:
+        """Takes in the value at a step."""
+        self.step = step
+        if math.isfinite(value):
+            self.count += 1
+            self.total += value
+            self.low = min(self.low, value)
+            self.high = max(self.high, value)
+        else:
+            self.nonfinite += 1
+
+    def row(self) -> tuple[int, int, float | None, float | None, float | None, int]:
+        """Its columns in the point table, but for the metric."""
+        if not self.count:
+            return self.number, self.step, None, None, None, self.nonfinite
+        return self.number, self.step, self.total / self.count, self.low, self.high, self.nonfinite
+
+
+@dataclass
+class _Batch:
+    """What has gathered since the last flush."""
+
+    buckets: dict[tuple[str, int], tuple[Any, ...]] = field(default_factory=dict)
+    samples: dict[int, str] = field(default_factory=dict)
+    events: list[tuple[float, int, str, str]] = field(default_factory=list)
+    facts: dict[str, object] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.buckets or self.samples or self.events or self.facts)
+
+
+class RunRecorder:
+    """The recorder of one attempt at a run. Every transaction checks that the attempt is still the run's.
+
+    Used by one thread; `close` writes what is left. Raises `AttemptLostError` or `StoreError` from the call after the
+    one that failed.
+    """
+
+    def __init__(
+        self, store: RunStore, run_id: str, attempt: int, steps: int, *, beat: Callable[[], None] = lambda: None
+    ) -> None:
+        self._store = store
+        self._run_id = run_id
+        self._attempt = attempt
+        self._width = bucket_width(steps)
+        self._beat = beat
+        self._open: dict[str, Bucket] = {}
+        self._batch = _Batch()
+        self._metric_ids: dict[str, int] = {}
+        self._wish: Any = None
+        self._failure: Exception | None = None
+        self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(BATCHES_WAITING)
+        self._thread = threading.Thread(target=self._work, name=f"recorder of {run_id}", daemon=True)
+        self._thread.start()
+
+    @property
+    def wish(self) -> Any:
+        """What a person has asked of the run, as of the last transaction."""
+        return self._wish
+
+    def beat(self) -> None:
+        """Tells the worker that the trainer is getting on."""
+        self._beat()
+
+    def log(self, metric: str, step: int, values: Sequence[float]) -> None:
+        """Adds values of a metric at consecutive steps."""
+        self._check()
+        width, buckets = self._width, self._batch.buckets
+        bucket = self._open.get(metric)
+        for offset, value in enumerate(values):
+            number = (step + offset) // width
+            if bucket is None or bucket.number != number:
+                if bucket is not None:
+                    buckets[metric, bucket.number] = bucket.row()
+                bucket = self._open[metric] = Bucket(number, step + offset)
+            bucket.add(step + offset, value)
+        if bucket is not None:
+            buckets[metric, bucket.number] = bucket.row()
+
+    def sample(self, step: int, text: str) -> None:
+        """Keeps what the model wrote at a step."""
+        self._batch.samples[step] = text
+
+    def event(self, step: int, text: str, level: str = "info") -> None:
+        """Adds a line to the run's log."""
+        self._batch.events.append((time.time(), step, level, text))
+
+    def progress(self, **facts: object) -> None:
+        """Updates columns of the run's row."""
+        self._batch.facts.update({name: _null_unless_finite(value) for name, value in facts.items()})
+
+    def flush(self) -> None:
+        """Hands what has gathered to the writing thread; waits where the database is far behind."""
+        self._check()
+        if self._batch:
+            batch, self._batch = self._batch, _Batch()
+            self._jobs.put(lambda: self._write(batch))
+
+    def checkpoint(self, kind: str, step: int, write: Callable[[Path], None]) -> None:
+        """Has a checkpoint written and then named in the database, after all that was recorded before it."""
+        self.flush()
+        self._jobs.put(lambda: self._write_checkpoint(kind, step, write))
+
+    def open_buckets(self) -> dict[str, Any]:
+        """The half-filled buckets, as JSON values."""
+        return {metric: asdict(bucket) for metric, bucket in self._open.items() if bucket.count}
+
+    def restore_buckets(self, open_buckets: Mapping[str, Any]) -> None:
+        """Goes on with half-filled buckets; their rows, which resuming deleted, are written again."""
+        self._open = {metric: Bucket(**values) for metric, values in open_buckets.items()}
+        for metric, bucket in self._open.items():
+            self._batch.buckets[metric, bucket.number] = bucket.row()
+
+    def drain(self) -> None:
+        """Waits until everything handed over is written. Raises what went wrong."""
+        self.flush()
+        self._jobs.join()
+        self._check()
+
+    def close(self) -> None:
+        """Writes what is left and ends the thread. Raises what went wrong."""
+        if self._failure is None:
+            self.flush()
+        self._jobs.put(None)
+        self._thread.join()
+        self._check()
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                if self._failure is None:
+                    job()
+            except AttemptLostError as error:
+                self._failure = error
+            except (sa.exc.SQLAlchemyError, OSError) as error:
+                self._failure = StoreError(f"run {self._run_id} could not be recorded: {error}")
+            finally:
+                self._jobs.task_done()
+
+    def _write(self, batch: _Batch) -> None:
+        with self._store.database.writer.begin() as connection:
+            self._fence(connection, batch.facts)
+            rows = [(self._metric_id(connection, metric), *row) for (metric, _), row in batch.buckets.items()]
+            if rows:
+                connection.exec_driver_sql(_UPSERT_POINT, rows)
+            for step, text in batch.samples.items():
+                connection.execute(
+                    sa.insert(Sample).prefix_with("OR REPLACE").values(run_id=self._run_id, step=step, text=text)
+                )
+            for at, step, level, text in batch.events:
+                connection.execute(
+                    sa.insert(Event).values(run_id=self._run_id, at=at, step=step, level=level, text=text)
+                )
+
+    def _fence(self, connection: sa.Connection, facts: Mapping[str, object]) -> None:
+        """Updates the run's row if this attempt still trains it, and learns what people wish."""
+        c = run_table.c
+        row = connection.execute(
+            sa.update(run_table)
+            .where(c.id == self._run_id, c.attempt == self._attempt, c.status == "training")
+            .values(attempt=self._attempt, **facts)
+            .returning(c.wish)
+        ).first()
+        if row is None:
+            raise AttemptLostError(f"attempt {self._attempt} at run {self._run_id} has been taken over")
+        self._wish = row.wish
+
+    def _metric_id(self, connection: sa.Connection, name: str) -> int:
+        if name not in self._metric_ids:
+            self._metric_ids[name] = _metric_id(connection, self._run_id, name, self._width)
+        return self._metric_ids[name]
+
+    def _write_checkpoint(self, kind: str, step: int, write: Callable[[Path], None]) -> None:
+        folder = run_folder(self._store.database.path, self._run_id)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / f"{kind}-{step:09d}-{self._attempt}.safetensors"
+        partial = path.with_suffix(".partial")
+        write(partial)
+        sha256, size = _seal(partial, path)
+        root = self._store.database.files
+        with self._store.database.durable.begin() as connection:
+            self._fence(connection, {"failures": 0} if kind == "complete" else {})
+            connection.execute(
+                sa.insert(Checkpoint).values(
+                    run_id=self._run_id,
+                    step=step,
+                    kind=kind,
+                    path=str(path.relative_to(root)),
+                    sha256=sha256,
+                    size=size,
+                    created_at=time.time(),
+                )
+            )
+            replaced = _forget_replaced(connection, self._run_id, kind)
+        for old in replaced:
+            if root / old != path:
+                (root / old).unlink(missing_ok=True)
+
+
+def begin_attempt(store: RunStore, run_id: str, attempt: int, from_step: int) -> None:
+    """Deletes what lost attempts recorded after the step that this one goes on from.
+
+    Raises `AttemptLostError` where the attempt is not the run's.
+    """
+    c = run_table.c
+    with store.database.durable.begin() as connection:
+        owned = sa.update(run_table).where(c.id == run_id, c.attempt == attempt, c.status == "training")
+        if not connection.execute(owned.values(step=from_step)).rowcount:
+            raise AttemptLostError(f"attempt {attempt} at run {run_id} has been taken over")
+        metrics = sa.select(Metric.id).where(Metric.run_id == run_id)
+        after = Point.step > from_step if from_step else sa.true()
+        connection.execute(sa.delete(Point).where(Point.metric_id.in_(metrics), after))
+        later_sample = Sample.step > from_step if from_step else sa.true()
+        connection.execute(sa.delete(Sample).where(Sample.run_id == run_id, later_sample))
+        later_checkpoint = sa.and_(Checkpoint.run_id == run_id, Checkpoint.step > from_step)
+        lost = list(connection.scalars(sa.select(Checkpoint.path).where(later_checkpoint)))
+        connection.execute(sa.delete(Checkpoint).where(later_checkpoint))
+    for path in lost:
+        (store.database.files / path).unlink(missing_ok=True)
+    for partial in run_folder(store.database.path, run_id).glob("*.partial"):
+        partial.unlink(missing_ok=True)
+
+
+_UPSERT_POINT = (
+    f"INSERT OR REPLACE INTO {Point.__tablename__} (metric_id, bucket, step, value, low, high, nonfinite) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+def _metric_id(connection: sa.Connection, run_id: str, name: str, width: int) -> int:
+    connection.execute(sa.insert(Metric).prefix_with("OR IGNORE").values(run_id=run_id, name=name, bucket_width=width))
+    return connection.execute(sa.select(Metric.id).where(Metric.run_id == run_id, Metric.name == name)).scalar_one()
+
+
+def _forget_replaced(connection: sa.Connection, run_id: str, kind: str) -> list[str]:
+    """Deletes the rows of checkpoints that newer ones of their kind replace; returns their files."""
+    kept = {"complete": COMPLETE_CHECKPOINTS_KEPT, "best": 1}.get(kind)
+    if kept is None:
+        return []
+    query = sa.select(Checkpoint.id, Checkpoint.path).where(Checkpoint.run_id == run_id, Checkpoint.kind == kind)
+    replaced = connection.execute(query.order_by(Checkpoint.step.desc(), Checkpoint.id.desc()).offset(kept)).all()
+    connection.execute(sa.delete(Checkpoint).where(Checkpoint.id.in_([row.id for row in replaced])))
+    return [row.path for row in replaced]
+
+
+def _seal(partial: Path, path: Path) -> tuple[str, int]:
+    """Makes a written file durable under its final name; returns its SHA-256 and size."""
+    partial.chmod(0o600)
+    with partial.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        size = os.fstat(file.fileno()).st_size
+        os.fsync(file.fileno())
+    partial.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return sha256, size
+
+
+def _null_unless_finite(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,409 @@
+"""Reading stored runs, adding new ones, and what a person edits of them: names, tags, notes, trash.
+
+How a run's status changes is in `lifecycle.py`; what a trainer writes, in `recorder.py`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import sqlalchemy as sa
+
+from lab import __version__
+from lab.config.run_config import RunConfig, from_json
+from lab.errors import RunNotFoundError, UsageError
+from lab.store.engine import Database
+from lab.store.schema import Checkpoint, Dataset, Event, Metric, Point, Run, Sample
+
+_ID_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
+_ID_EPOCH = 1_735_689_600  # 2025-01-01
+_ID_LENGTH = 6
+LARGEST_NAME = 200
+"""Characters in a run's name."""
+
+run_table = cast("sa.Table", Run.__table__)
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A run as it stood when it was read. Times are seconds since the epoch; losses nats a character."""
+
+    id: str
+    kind: str
+    name: str
+    stage: str
+    dataset: str
+    dataset_kind: str
+    dataset_sha256: str
+    config_json: str
+    config_hash: str
+    group_hash: str
+    seed: int
+    experiment: str | None
+    parent_id: str | None
+    parent_step: int | None
+    status: str
+    queue_position: float | None
+    wish: str | None
+    trained_by: str
+    attempt: int
+    failures: int
+    error: str | None
+    step: int
+    steps: int
+    parameters: int | None
+    train_loss: float | None
+    val_loss: float | None
+    best_val_loss: float | None
+    best_step: int | None
+    chars_per_second: float | None
+    seconds: float
+    device: str | None
+    precision: str | None
+    threads: int | None
+    torch_version: str | None
+    lab_version: str
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+    trashed_at: float | None
+    tags_json: str
+    notes: str
+
+    @cached_property
+    def config(self) -> RunConfig:
+        """The config, read from its JSON. Raises `ConfigError` where another program has written nonsense."""
+        return from_json(self.config_json)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """What a person, or a command, has marked the run with."""
+        return tuple(json.loads(self.tags_json))
+
+
+@dataclass(frozen=True)
+class NewRun:
+    """What must be known to add a run."""
+
+    config: RunConfig
+    dataset: DatasetFacts
+    name: str = ""
+    status: str = "queued"
+    tags: tuple[str, ...] = ()
+    experiment: str | None = None
+    trained_by: str = "worker"
+    parent_id: str | None = None
+    parent_step: int | None = None
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """What the database keeps of a dataset."""
+
+    sha256: str
+    kind: str
+    name: str
+    path: str
+    characters: int
+    vocabulary: tuple[str, ...]
+    counting_loss: float
+
+
+@dataclass(frozen=True, eq=False)
+class MetricPoints:
+    """A metric over steps. NaN in `values`, `lows` and `highs` where no value of a bucket was finite."""
+
+    steps: np.ndarray
+    values: np.ndarray
+    lows: np.ndarray
+    highs: np.ndarray
+    nonfinite: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+
+@dataclass(frozen=True)
+class SampleRow:
+    """Text that a model wrote at a step of its training."""
+
+    step: int
+    text: str
+
+
+@dataclass(frozen=True)
+class CheckpointRow:
+    """A stored checkpoint; `path` is relative to the folder beside the database."""
+
+    id: int
+    run_id: str
+    step: int
+    kind: str
+    path: str
+    sha256: str
+    size: int
+    created_at: float
+
+
+@dataclass(frozen=True)
+class EventRow:
+    """A line of a run's log."""
+
+    at: float
+    step: int
+    level: str
+    text: str
+
+
+class RunStore:
+    """All runs of one database. Safe to use from several threads; every call is one short transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    @classmethod
+    def open(cls, path: Path) -> RunStore:
+        """Opens, and where it is new makes, the database at a path. Raises `StoreError`."""
+        return cls(Database(path))
+
+    def close(self) -> None:
+        """Lets go of the database."""
+        self.database.close()
+
+    # Reading
+
+    def runs(self, *, trashed: bool = False) -> list[RunRow]:
+        """Every run, oldest first; with `trashed` those in the trash instead."""
+        condition = run_table.c.trashed_at.is_not(None) if trashed else run_table.c.trashed_at.is_(None)
+        with self.database.reader.connect() as connection:
+            return run_rows(connection, sa.select(run_table).where(condition).order_by(run_table.c.id))
+
+    def run(self, run_id: str) -> RunRow:
+        """The run of that id. Raises `RunNotFoundError`."""
+        with self.database.reader.connect() as connection:
+            rows = run_rows(connection, sa.select(run_table).where(run_table.c.id == run_id))
+        if not rows:
+            raise RunNotFoundError(f"no run {run_id}; see: lab runs")
+        return rows[0]
+
+    def resolve(self, text: str) -> RunRow:
+        """The run that a person means: by id, by name, or by a unique prefix of its id.
+
+        Raises `RunNotFoundError` where there is none, or more than one.
+        """
+        c = run_table.c
+        for condition in (c.id == text, c.name == text, c.id.startswith(text.lower(), autoescape=True)):
+            with self.database.reader.connect() as connection:
+                rows = run_rows(
+                    connection, sa.select(run_table).where(condition, c.trashed_at.is_(None)).order_by(c.id)
+                )
+            if len(rows) == 1:
+                return rows[0]
+            if rows and text:
+                ids = ", ".join(row.id for row in rows[:6])
+                raise RunNotFoundError(
+                    f"'{text}' is more than one run: {ids}{', …' if len(rows) > 6 else ''}; give an id"
+                )
+        raise RunNotFoundError(f"no run '{text}'; see: lab runs")
+
+    def find_by_config(self, config_hash: str) -> list[RunRow]:
+        """Runs of exactly this config on this dataset, oldest first."""
+        query = sa.select(run_table).where(run_table.c.config_hash == config_hash, run_table.c.trashed_at.is_(None))
+        with self.database.reader.connect() as connection:
+            return run_rows(connection, query.order_by(run_table.c.id))
+
+    def metric_names(self, run_id: str) -> list[str]:
+        """The metrics that a run has points of."""
+        with self.database.reader.connect() as connection:
+            return list(connection.scalars(sa.select(Metric.name).where(Metric.run_id == run_id).order_by(Metric.name)))
+
+    def points(self, run_id: str, metric: str, *, from_step: int = 0) -> MetricPoints:
+        """A metric's points from a step on, by step; empty where nothing was recorded."""
+        query = (
+            sa.select(Point.step, Point.value, Point.low, Point.high, Point.nonfinite)
+            .join(Metric, Metric.id == Point.metric_id)
+            .where(Metric.run_id == run_id, Metric.name == metric, Point.bucket >= from_step // Metric.bucket_width)
+            .order_by(Point.bucket)
+        )
+        with self.database.reader.connect() as connection:
+            table = np.array(connection.execute(query).all(), dtype=float).reshape(-1, 5)  # None becomes NaN
+        return MetricPoints(table[:, 0].astype(int), table[:, 1], table[:, 2], table[:, 3], table[:, 4].astype(int))
+
+    def samples(self, run_id: str) -> list[SampleRow]:
+        """What the model wrote while it trained, by step."""
+        query = sa.select(Sample.step, Sample.text).where(Sample.run_id == run_id).order_by(Sample.step)
+        with self.database.reader.connect() as connection:
+            return [SampleRow(*row) for row in connection.execute(query)]
+
+    def last_sample(self, run_id: str) -> SampleRow | None:
+        """The newest of a run's samples."""
+        query = sa.select(Sample.step, Sample.text).where(Sample.run_id == run_id).order_by(Sample.step.desc()).limit(1)
+        with self.database.reader.connect() as connection:
+            row = connection.execute(query).first()
+        return SampleRow(*row) if row else None
+
+    def checkpoints(self, run_id: str) -> list[CheckpointRow]:
+        """A run's stored checkpoints, by step."""
+        columns = [getattr(Checkpoint, field.name) for field in dataclasses.fields(CheckpointRow)]
+        query = sa.select(*columns).where(Checkpoint.run_id == run_id).order_by(Checkpoint.step, Checkpoint.id)
+        with self.database.reader.connect() as connection:
+            return [CheckpointRow(*row) for row in connection.execute(query)]
+
+    def events(self, run_id: str, *, limit: int = 1000) -> list[EventRow]:
+        """The newest lines of a run's log, oldest first."""
+        query = (
+            sa.select(Event.at, Event.step, Event.level, Event.text)
+            .where(Event.run_id == run_id)
+            .order_by(Event.id.desc())
+            .limit(limit)
+        )
+        with self.database.reader.connect() as connection:
+            return [EventRow(*row) for row in connection.execute(query)][::-1]
+
+    def dataset(self, sha256: str, kind: str) -> DatasetFacts | None:
+        """What is kept of a dataset that some run was trained on."""
+        query = sa.select(Dataset).where(Dataset.sha256 == sha256, Dataset.kind == kind)
+        with self.database.reader.connect() as connection:
+            row = connection.execute(query).mappings().first()
+        if row is None:
+            return None
+        values = dict(row)
+        return DatasetFacts(vocabulary=tuple(json.loads(values.pop("vocabulary_json"))), **values)
+
+    def data_version(self) -> int:
+        """A number that changes when another connection has written; compare it on one thread only."""
+        if not hasattr(self, "_version_connection"):
+            self._version_connection = self.database.reader.connect().execution_options(isolation_level="AUTOCOMMIT")
+        return int(self._version_connection.exec_driver_sql("PRAGMA data_version").scalar_one())
+
+    # Adding
+
+    def add_runs(self, new_runs: Sequence[NewRun]) -> list[RunRow]:
+        """Stores new runs, all or none, queued ones behind those that wait. Raises `UsageError` on a bad name."""
+        for new in new_runs:
+            check_name(new.name)
+        with self.database.writer.begin() as connection:
+            ids = _new_ids(connection, len(new_runs))
+            position = connection.scalar(sa.select(sa.func.max(run_table.c.queue_position))) or 0.0
+            for offset, (run_id, new) in enumerate(zip(ids, new_runs, strict=True), start=1):
+                _insert_dataset(connection, new.dataset)
+                queue_position = position + offset if new.status == "queued" else None
+                _insert_run(connection, run_id, new, queue_position)
+            return run_rows(connection, sa.select(run_table).where(run_table.c.id.in_(ids)).order_by(run_table.c.id))
+
+    # What a person edits
+
+    def rename(self, run_id: str, name: str) -> None:
+        """Gives a run another name. Raises `UsageError` on an empty or endless one."""
+        if not name.strip():
+            raise UsageError("a run's name cannot be empty")
+        check_name(name)
+        self._edit([run_id], name=name)
+
+    def set_tags(self, run_id: str, tags: Iterable[str]) -> None:
+        """Replaces a run's tags."""
+        self._edit([run_id], tags_json=json.dumps(sorted({tag.strip() for tag in tags if tag.strip()})))
+
+    def set_notes(self, run_id: str, notes: str) -> None:
+        """Replaces a run's notes."""
+        self._edit([run_id], notes=notes)
+
+    def trash(self, run_ids: Sequence[str]) -> None:
+        """Hides runs until `restore`; their data stays."""
+        self._edit(run_ids, trashed_at=time.time())
+
+    def restore(self, run_ids: Sequence[str]) -> None:
+        """Takes runs back out of the trash."""
+        self._edit(run_ids, trashed_at=None)
+
+    def _edit(self, run_ids: Sequence[str], **values: object) -> None:
+        with self.database.writer.begin() as connection:
+            connection.execute(sa.update(run_table).where(run_table.c.id.in_(run_ids)).values(**values))
+
+
+def check_name(name: str) -> None:
+    """Raises `UsageError` where a run's name is too long to be one."""
+    if len(name) > LARGEST_NAME:
+        raise UsageError(f"a run's name has at most {LARGEST_NAME} characters, got {len(name)}")
+
+
+def run_rows(connection: sa.Connection, query: sa.Select[Any]) -> list[RunRow]:
+    """The runs that a query finds, whatever columns it names."""
+    return [RunRow(*row) for row in connection.execute(query.with_only_columns(*_RUN_COLUMNS))]
+
+
+_RUN_COLUMNS = [run_table.c[field.name] for field in dataclasses.fields(RunRow)]
+
+
+def _new_ids(connection: sa.Connection, count: int) -> list[str]:
+    """Ids that sort by creation, whatever the clock does: seconds since 2025, or one above the last."""
+    newest = connection.scalar(sa.select(sa.func.max(run_table.c.id)))
+    first = max(int(time.time()) - _ID_EPOCH, _id_number(newest) + 1 if newest else 0)
+    return [_id_text(first + i) for i in range(count)]
+
+
+def _id_text(number: int) -> str:
+    digits = ""
+    for _ in range(_ID_LENGTH):
+        number, digit = divmod(number, 32)
+        digits = _ID_DIGITS[digit] + digits
+    return digits
+
+
+def _id_number(text: str) -> int:
+    number = 0
+    for digit in text:
+        number = number * 32 + _ID_DIGITS.index(digit)
+    return number
+
+
+def _insert_dataset(connection: sa.Connection, facts: DatasetFacts) -> None:
+    values = dataclasses.asdict(facts)
+    values["vocabulary_json"] = json.dumps(values.pop("vocabulary"))
+    connection.execute(sa.insert(Dataset).prefix_with("OR IGNORE").values(**values))
+
+
+def _insert_run(connection: sa.Connection, run_id: str, new: NewRun, queue_position: float | None) -> None:
+    config, sha256 = new.config, new.dataset.sha256
+    connection.execute(
+        sa.insert(run_table).values(
+            id=run_id,
+            name=new.name or _next_name(connection, config.stage),
+            stage=config.stage,
+            dataset=new.dataset.name,
+            dataset_kind=new.dataset.kind,
+            dataset_sha256=sha256,
+            config_json=config.to_json(),
+            config_hash=config.hash(sha256),
+            group_hash=config.group_hash(sha256),
+            seed=config.seed,
+            experiment=new.experiment,
+            parent_id=new.parent_id,
+            parent_step=new.parent_step,
+            status=new.status,
+            queue_position=queue_position,
+            trained_by=new.trained_by,
+            steps=config.steps,
+            lab_version=__version__,
+            created_at=time.time(),
+            tags_json=json.dumps(sorted(new.tags)),
+        )
+    )
+
+
+def _next_name(connection: sa.Connection, stage: str) -> str:
+    """`stage-N`, with N above that of any run of the stage."""
+    numbers = [0]
+    for name in connection.scalars(sa.select(run_table.c.name).where(run_table.c.stage == stage)):
+        base, _, number = name.rpartition("-")
+        if base == stage and number.isdecimal():
+            numbers.append(int(number))
+    return f"{stage}-{max(numbers) + 1}"
