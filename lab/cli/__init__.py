@@ -1,0 +1,13 @@
+"""The commands: parse, call, print."""
+
+from __future__ import annotations
+
+import typer
+
+
+def register_commands(app: typer.Typer) -> None:
+    """Gives the app its commands. Their modules import nothing heavy."""
+    from lab.cli import datasets, doctor, ladder, queue, runs, sample, train
+
+    for module in (ladder, train, queue, runs, sample, datasets, doctor):
+        module.register(app)

@@ -168,11 +168,9 @@ STAGES: tuple[Stage, ...] = (
         changes={
             "embedding_dim": 128,
             "context_length": 64,
-            "heads": 4,
             "layers": 4,
             "batch_size": 12,
             "steps": 2000,
-            "lr": 1e-3,
         },
         published_val_loss=1.88,
         stands_in_for="scaled",
@@ -211,6 +209,8 @@ def stage_config(
     On words every model but the MLP sees one word a row. Raises `ConfigError`.
     """
     stage = find_stage(name)
+    if settings and settings.get("stage", name) != name:
+        raise ConfigError(f"stage={settings['stage']} cannot be set on the stage '{name}'; name that stage instead")
     values = stage_changes(stage) | {
         "stage": name,
         "dataset": dataset or stage.home_dataset,

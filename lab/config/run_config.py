@@ -156,6 +156,8 @@ class RunConfig(BaseModel):
             raise ValueError(
                 f"tied_embeddings=true needs hidden_dim={self.hidden_dim} equal to embedding_dim={self.embedding_dim}"
             )
+        if self.activation_gain is not None and self.init != "kaiming":
+            raise ValueError(f"activation_gain={self.activation_gain} needs init=kaiming, not init={self.init}")
         if self.warmup_steps >= self.steps > 1 and self.warmup_steps:
             raise ValueError(f"warmup_steps={self.warmup_steps} must be below steps={self.steps}")
         return self

@@ -20,6 +20,8 @@ from lab.packaged import packaged_folder
 DatasetKind = Literal["stream", "words"]
 
 SHIPPED: dict[str, DatasetKind] = {"shakespeare": "stream", "names": "words"}
+FEWEST_WORDS = 10
+"""With fewer, train, val or test would be left without one."""
 LARGEST_FILE = 512 * 2**20
 """Bytes; a text is held in memory whole, as 8 bytes a character on the device."""
 
@@ -66,7 +68,7 @@ class Dataset:
                 if len(ids) <= context_length:
                     raise DatasetError(
                         f"dataset '{self.name}': its {split} split has {len(ids)} characters, too few for "
-                        f"context_length={context_length}; set context_length below {max(len(ids), 2)}"
+                        f"context_length={context_length}; set context_length below {len(ids)}"
                     )
             elif every_position:
                 longest = splits.longest_word(ids, self.tokenizer.start_id)
@@ -111,8 +113,14 @@ def add_dataset(path: Path, kind: DatasetKind, library: Path, name: str | None =
     if name in SHIPPED or any(name == known for known, _, _ in added_datasets(library)):
         raise DatasetError(f"there is already a dataset '{name}'; choose another name (--name NAME)")
     load_dataset(str(path.resolve()), kind)
-    library.mkdir(mode=0o700, parents=True, exist_ok=True)
-    shutil.copyfile(path, library / f"{name}.{kind}.txt")
+    copy = library / f"{name}.{kind}.txt"
+    partial = copy.with_suffix(".partial")
+    try:
+        library.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.copyfile(path, partial)
+        partial.replace(copy)
+    except OSError as error:
+        raise DatasetError(f"dataset '{name}' cannot be kept in {library}: {error.strerror}") from None
     return load_dataset(name, library=library)
 
 
@@ -122,14 +130,18 @@ def _find(name_or_path: str, library: Path | None) -> tuple[Path, DatasetKind | 
     added = {name: (path, kind) for name, kind, path in added_datasets(library)} if library else {}
     if name_or_path in added:
         return added[name_or_path]
-    path = Path(name_or_path).expanduser()
-    if path.is_dir():
-        raise DatasetError(f"dataset '{name_or_path}' is a folder; give the path of a text file")
-    if not path.exists():
-        near = difflib.get_close_matches(name_or_path, [*SHIPPED, *added], n=1)
-        hint = f"did you mean '{near[0]}'?" if near else "give the path of a text file, or see: lab dataset list"
-        raise DatasetError(f"no dataset '{name_or_path}': {hint}")
-    return path.resolve(), None
+    try:
+        path = Path(name_or_path).expanduser().resolve()
+        if path.is_file():
+            return path, None
+        if path.exists():
+            what = "a folder" if path.is_dir() else "no plain file"
+            raise DatasetError(f"dataset '{name_or_path}' is {what}; give the path of a text file")
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DatasetError(f"dataset '{name_or_path}': {getattr(error, 'strerror', None) or error}") from None
+    near = difflib.get_close_matches(name_or_path, [*SHIPPED, *added], n=1)
+    hint = f"did you mean '{near[0]}'?" if near else "give the path of a text file, or see: lab dataset list"
+    raise DatasetError(f"no dataset '{name_or_path}': {hint}")
 
 
 def _read(path: Path) -> tuple[str, str]:
@@ -155,6 +167,8 @@ def _cut(name: str, kind: DatasetKind, path: Path, text: str, sha256: str) -> Da
     if kind == "stream":
         tokenizer = CharacterTokenizer.of_text(text)
         parts = splits.split_stream(tokenizer.encode(text))
+        if not all(len(ids) >= 2 for ids in parts.values()):
+            raise DatasetError(f"dataset '{name}' has {len(text)} characters, too few to train on and to validate")
     else:
         words = [word for line in text.splitlines() if (word := line.strip())]
         tokenizer = CharacterTokenizer((WORD_BOUNDARY, *sorted(set("".join(words)))))
@@ -162,8 +176,8 @@ def _cut(name: str, kind: DatasetKind, path: Path, text: str, sha256: str) -> Da
             split: tokenizer.encode(WORD_BOUNDARY.join(["", *some, ""]))
             for split, some in splits.split_words(words).items()
         }
-        if not all(len(ids) > 2 for ids in parts.values()):
-            raise DatasetError(f"dataset '{name}' has {len(words)} words; train, val and test need at least 10")
+        if len(words) < FEWEST_WORDS:
+            raise DatasetError(f"dataset '{name}' has {len(words)} words; give at least {FEWEST_WORDS}")
     if len(set(text) - {"\n"} if kind == "words" else set(text)) < 2:
         raise DatasetError(f"dataset '{name}' is made of one character; there is nothing to learn")
     return Dataset(name, kind, path, sha256, tokenizer, parts, len(text))

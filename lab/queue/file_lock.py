@@ -22,9 +22,16 @@ class FileLock:
         self._descriptor: int | None = None
 
     def acquire(self, patience: float = _PATIENCE_SECONDS) -> bool:
-        """Takes the lock and writes this process's id into the file; False where another process keeps it."""
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Takes the lock and writes this process's id into the file; False where another process keeps it.
+
+        Raises `WorkerError` where the file cannot be written.
+        """
+        try:
+            for folder in (self.path.parent.parent, self.path.parent):
+                folder.mkdir(mode=0o700, exist_ok=True)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise WorkerError(f"lock {self.path} cannot be written: {error.strerror}") from None
         give_up_at = time.monotonic() + patience
         while not _locked(descriptor):
             if time.monotonic() >= give_up_at:
@@ -39,20 +46,26 @@ class FileLock:
     def release(self) -> None:
         """Frees the lock."""
         if self._descriptor is not None:
+            os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
             self._descriptor = None
 
     def holder(self) -> int | None:
-        """The id of the process that holds the lock now; None where it is free."""
+        """The id of the process that holds the lock now; None where it is free, 0 where it does not say."""
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
         try:
-            if _locked(descriptor):
-                return None
-            text = os.pread(descriptor, 20, 0).decode("ascii", "replace")
-            return int(text) if text.isdecimal() else 0
+            give_up_at = time.monotonic() + _PATIENCE_SECONDS
+            while not _locked(descriptor):
+                text = os.pread(descriptor, 20, 0).decode("ascii", "replace")
+                if text.isdecimal():
+                    return int(text)
+                if time.monotonic() >= give_up_at:
+                    return 0
+                time.sleep(0.01)  # it has just taken the lock, and is about to write its id
+            return None
         finally:
             os.close(descriptor)
 

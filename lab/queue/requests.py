@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,13 +11,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from lab.config.ladder import find_stage, stage_config
-from lab.config.run_config import DatasetKind, RunConfig
+from lab.config.run_config import DatasetKind, RunConfig, check_keys
 from lab.datasets.counting import counting_loss
 from lab.datasets.dataset import Dataset, load_dataset
-from lab.errors import DatasetError, WorkerError
+from lab.errors import ConfigError, DatasetError, WorkerError
 from lab.queue.file_lock import FileLock
 from lab.store.location import dataset_library, worker_lock, worker_log
 from lab.store.run_store import DatasetFacts, NewRun, RunRow
@@ -46,12 +47,18 @@ def compose(request: RunRequest, database: Path) -> list[NewRun]:
     Raises `ConfigError` or `DatasetError`; nothing is written.
     """
     stage = find_stage(request.stage)
-    dataset = read_dataset(request.dataset or stage.home_dataset, request.dataset_as, database)
-    config = stage_config(stage.name, dataset=dataset.name, dataset_as=dataset.kind, settings=request.settings)
+    settings = dict(request.settings or {})
+    check_keys(settings)
+    name = str(settings.pop("dataset", "") or request.dataset or stage.home_dataset)
+    kind = settings.pop("dataset_as", None) or request.dataset_as
+    if kind is not None and kind not in get_args(DatasetKind):
+        raise ConfigError(f"dataset_as={kind} must be 'stream' or 'words'")
+    dataset = read_dataset(name, kind, database)
+    config = stage_config(stage.name, dataset=dataset.name, dataset_as=dataset.kind, settings=settings)
     dataset.check_fits(config.context_length, every_position=config.predicts_every_position)
     facts = dataset_facts(dataset)
     configs = [config.replace(seed=seed) for seed in request.seeds] or [config]
-    return [NewRun(config=each, dataset=facts, name=request.name, tags=request.tags) for each in configs]
+    return [NewRun(config=each, dataset=facts, name=request.name.strip(), tags=request.tags) for each in configs]
 
 
 def read_dataset(name_or_path: str, kind: DatasetKind | None, database: Path) -> Dataset:
@@ -97,7 +104,9 @@ def start_worker(database: Path, *, slots: int | None = None) -> int:
     pid = worker_pid(database)
     if pid is not None:
         return pid
-    command = [sys.executable, "-m", "lab", "worker", "--db", str(database), "--idle-seconds", str(WORKER_IDLE_SECONDS)]
+    # -P: a folder or file named lab beside the database is not lab.
+    command = [sys.executable, "-P", "-m", "lab", "worker", "--db", str(database)]
+    command += ["--idle-seconds", str(WORKER_IDLE_SECONDS)]
     if slots:
         command += ["--slots", str(slots)]
     log = worker_log(database)
@@ -130,7 +139,8 @@ def stop_worker(database: Path) -> bool:
     pid = worker_pid(database)
     if not pid:
         return False
-    os.kill(pid, signal.SIGTERM)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
     give_up_at = time.monotonic() + _STOP_SECONDS
     while worker_pid(database) is not None:
         if time.monotonic() > give_up_at:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from lab.errors import StoreError, UsageError
-from lab.store.location import files_folder
-from lab.store.migrations import BUSY_TIMEOUT_SECONDS, migrate
+from lab.errors import StoreError
+from lab.store.location import check_path, files_folder
+from lab.store.migrations import BUSY_TIMEOUT_SECONDS, migrate, said_plainly
 from lab.store.schema import APPLICATION_ID
 
 _SQLITE_HEADER = b"SQLite format 3\0"
@@ -25,22 +26,19 @@ class Database:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = path = check_path(path)
         _prepare_file(path)
         self.writer = _engine(path, {"synchronous": "NORMAL"}, begin="BEGIN IMMEDIATE")
         self.durable = _engine(path, {"synchronous": "FULL"}, begin="BEGIN IMMEDIATE")
         self.reader = _engine(path, {"query_only": "ON"}, begin="BEGIN")
+        migrator = migration_engine(path)
         try:
-            migrate(path, self.writer)
-        except sa.exc.OperationalError as error:
-            self.close()
-            raise StoreError(f"database {path} cannot be opened for writing: {error.orig}") from None
-        except sa.exc.DatabaseError as error:
-            self.close()
-            raise StoreError(f"database {path} is damaged ({error.orig}); see: lab doctor --db {path}") from None
-        except StoreError:
+            migrate(path, migrator)
+        except BaseException:
             self.close()
             raise
+        finally:
+            migrator.dispose()
 
     @property
     def files(self) -> Path:
@@ -55,40 +53,38 @@ class Database:
 
 def _prepare_file(path: Path) -> None:
     """Creates the file for its owner alone, or sees that what stands there is a database of lab's."""
-    if path.is_dir():
-        raise UsageError(f"--db {path} is a folder; give the path of a file")
-    if not path.parent.is_dir():
-        raise UsageError(f"--db {path}: there is no folder {path.parent}")
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        if not path.exists():
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        pass  # made by another process meanwhile
     except OSError as error:
         raise StoreError(f"database {path} cannot be written: {error.strerror}; choose another with --db") from None
-    with os.fdopen(descriptor, "rb") as file:
-        header = file.read(100)
-    if header and not header.startswith(_SQLITE_HEADER):
-        raise StoreError(f"{path} is not a database of lab's; choose another file with --db")
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise StoreError(f"database {path} cannot be written: Permission denied; choose another with --db")
     if not os.access(path.parent, os.W_OK):
         raise StoreError(f"database {path}: its folder cannot be written; choose another with --db")
-    application_id = int.from_bytes(header[68:72], "big") if header else 0
-    if header and application_id != APPLICATION_ID and not _is_blank(path):
+    # Looked at through SQLite: closing a file drops every lock that this process has on it, SQLite's own too.
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_SECONDS)) as connection:
+            marked = connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
+            blank = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB and not path.read_bytes().startswith(_SQLITE_HEADER):
+            raise StoreError(f"{path} is not a database of lab's; choose another file with --db") from None
+        raise said_plainly(path, error) from None
+    if not marked and not blank:  # a blank one is whoever's: its maker may have been interrupted
         raise StoreError(f"{path} is a database of another program; choose another file with --db")
 
 
-def _is_blank(path: Path) -> bool:
-    """Whether a database holds nothing yet (its maker was interrupted, or its mark is still in the log)."""
-    try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_SECONDS)
-        try:
-            marked = connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
-            return marked or not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        finally:
-            connection.close()
-    except sqlite3.DatabaseError as error:
-        raise StoreError(f"database {path} is damaged ({error}); see: lab doctor --db {path}") from None
+def migration_engine(path: Path) -> sa.Engine:
+    """What migrations run on: without foreign keys, so that a step may rebuild a table that others refer to."""
+    return _engine(path, {"synchronous": "FULL", "foreign_keys": "OFF"}, begin="BEGIN IMMEDIATE")
 
 
 def _engine(path: Path, pragmas: Mapping[str, str], *, begin: str) -> sa.Engine:
-    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+    url = sa.URL.create("sqlite", database=str(path))  # as a string, a ? or % in the path would mean something
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
 
     @sa.event.listens_for(engine, "connect")
     def configure(connection: Any, _record: object) -> None:
@@ -99,5 +95,11 @@ def _engine(path: Path, pragmas: Mapping[str, str], *, begin: str) -> sa.Engine:
     @sa.event.listens_for(engine, "begin")
     def begin_transaction(connection: sa.Connection) -> None:
         connection.exec_driver_sql(begin)
+
+    @sa.event.listens_for(engine, "handle_error")
+    def explain(context: sa.ExceptionContext) -> None:
+        error = context.original_exception
+        if type(error) in (sqlite3.OperationalError, sqlite3.DatabaseError):  # the others are mistakes of lab's
+            raise said_plainly(path, error) from error
 
     return engine

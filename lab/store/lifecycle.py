@@ -35,25 +35,24 @@ _c = run_table.c
 
 def pause(store: RunStore, run_id: str) -> bool:
     """A waiting run leaves the queue; a training one is asked to keep a checkpoint and end its trainer."""
-    return _set(store, run_id, ("queued",), status="paused", queue_position=None) or _wish(store, run_id, "pause")
+    left = _set(store, run_id, ("queued",), status="paused", queue_position=None, wish=None)
+    return left or _wish(store, run_id, "pause")
 
 
 def resume(store: RunStore, run_id: str) -> bool:
-    """A paused run waits again, at the head of the queue; a wish to pause that is not yet granted is taken back."""
-    if _set(store, run_id, ("training",), wish=None):
-        return True
-    return _queue(store, run_id, ("paused",), front=True)
+    """A paused run waits again, at the head of the queue; a wish that is not yet granted is taken back."""
+    return _take_back_wish(store, run_id) or _queue(store, run_id, ("paused",), front=True)
 
 
 def stop(store: RunStore, run_id: str) -> bool:
     """A training run ends at its present step and is scored there; a waiting or paused one is cancelled."""
-    return _wish(store, run_id, "stop") or cancel(store, run_id)
+    # Asked twice: a worker may claim the run between the two questions.
+    return _wish(store, run_id, "stop") or _give_up(store, run_id) or _wish(store, run_id, "stop")
 
 
 def cancel(store: RunStore, run_id: str) -> bool:
     """A run that waits or is paused is given up; a training one is ended without being scored."""
-    ended = _set(store, run_id, ("queued", "paused"), status="cancelled", queue_position=None, ended_at=time.time())
-    return ended or _wish(store, run_id, "cancel")
+    return _give_up(store, run_id) or _wish(store, run_id, "cancel")
 
 
 def retry(store: RunStore, run_id: str) -> bool:
@@ -66,13 +65,14 @@ def move(store: RunStore, run_id: str, place: int) -> bool:
     if place < 1:
         raise UsageError(f"place {place}: the first in the queue is 1")
     with store.database.writer.begin() as connection:
-        query = sa.select(_c.id, _c.queue_position).where(_c.status == "queued", _c.trashed_at.is_(None))
-        waiting = connection.execute(query.order_by(_c.queue_position, _c.id)).all()
-        order = [row.id for row in waiting]
+        query = sa.select(_c.id, _c.trashed_at).where(_c.status == "queued").order_by(_c.queue_position, _c.id)
+        waiting = connection.execute(query).all()
+        order = [row.id for row in waiting if row.trashed_at is None]
         if run_id not in order:
             return False
         order.remove(run_id)
         order.insert(min(place - 1, len(order)), run_id)
+        order += [row.id for row in waiting if row.trashed_at is not None]  # behind the others, should they come back
         for position, waiting_id in enumerate(order, start=1):
             connection.execute(_update(waiting_id, ("queued",), queue_position=float(position)))
         return True
@@ -82,7 +82,10 @@ def move(store: RunStore, run_id: str, place: int) -> bool:
 
 
 def claim(store: RunStore, run_id: str | None = None) -> RunRow | None:
-    """Takes the first waiting run (or the one named) for training and counts the attempt."""
+    """Takes the first waiting run (or the one named) for training and counts the attempt.
+
+    A wish made to an attempt that was lost still stands.
+    """
     with store.database.writer.begin() as connection:
         waiting = sa.select(_c.id).where(_c.status == "queued", _c.trashed_at.is_(None))
         if run_id is not None:
@@ -95,7 +98,6 @@ def claim(store: RunStore, run_id: str | None = None) -> RunRow | None:
             .values(
                 status="training",
                 queue_position=None,
-                wish=None,
                 error=None,
                 attempt=_c.attempt + 1,
                 started_at=sa.func.coalesce(_c.started_at, now),
@@ -106,15 +108,35 @@ def claim(store: RunStore, run_id: str | None = None) -> RunRow | None:
         return run_rows(connection, sa.select(run_table).where(_c.id == taken))[0] if taken else None
 
 
+def claim_for_command(store: RunStore, run_id: str) -> RunRow | None:
+    """Takes a paused run for training in the foreground, by the process that asks; None where it is not paused."""
+    with store.database.durable.begin() as connection:
+        taken = connection.execute(
+            _update(
+                run_id,
+                ("paused",),
+                status="training",
+                trained_by="command",
+                wish=None,
+                error=None,
+                attempt=_c.attempt + 1,
+                started_at=sa.func.coalesce(_c.started_at, time.time()),
+            )
+        )
+        if not taken.rowcount:
+            return None
+        return run_rows(connection, sa.select(run_table).where(_c.id == run_id))[0]
+
+
 def end(store: RunStore, run_id: str, attempt: int, status: str, error: str | None = None) -> bool:
     """A trainer's own word of how its attempt ended: paused, or one of `ENDED`."""
     values: dict[str, object] = {"status": status, "wish": None, "error": error}
     if status in ENDED:
         values["ended_at"] = time.time()
-    return _set(store, run_id, ("training",), attempt=attempt, **values)
+    return _set(store, run_id, ("training",), of_attempt=attempt, **values)
 
 
-def attempt_failed(store: RunStore, run_id: str, attempt: int, reason: str) -> str | None:
+def attempt_failed(store: RunStore, run_id: str, attempt: int, reason: str, *, for_good: bool = False) -> str | None:
     """A trainer died or raised: the run waits again at the head of the queue, or has failed for good.
 
     Returns the new status, None where the attempt is no longer the run's.
@@ -125,13 +147,13 @@ def attempt_failed(store: RunStore, run_id: str, attempt: int, reason: str) -> s
         if before is None:
             return None
         failures = int(before) + 1
-        status = "failed" if failures >= FAILURES_ALLOWED else "queued"
-        values: dict[str, object] = {"status": status, "failures": failures, "wish": None, "error": reason}
+        status = "failed" if for_good or failures >= FAILURES_ALLOWED else "queued"
+        values: dict[str, object] = {"status": status, "failures": failures, "error": reason}
         if status == "failed":
-            values["ended_at"] = time.time()
+            values |= {"wish": None, "ended_at": time.time()}
         else:
             values["queue_position"] = _front(connection)
-        connection.execute(_update(run_id, ("training",), attempt, **values))
+        connection.execute(_update(run_id, ("training",), of_attempt=attempt, **values))
         _log(connection, run_id, "error", reason)
         return status
 
@@ -140,7 +162,7 @@ def requeue(store: RunStore, run_id: str, attempt: int, reason: str) -> bool:
     """An attempt ended through no fault of the run's (its worker went): it waits again at the head of the queue."""
     with store.database.durable.begin() as connection:
         changed = connection.execute(
-            _update(run_id, ("training",), attempt=attempt, status="queued", queue_position=_front(connection))
+            _update(run_id, ("training",), of_attempt=attempt, status="queued", queue_position=_front(connection))
         ).rowcount
         if changed:
             _log(connection, run_id, "warning", reason)
@@ -165,6 +187,17 @@ def _wish(store: RunStore, run_id: str, wish: str) -> bool:
     return _set(store, run_id, ("training",), wish=wish)
 
 
+def _take_back_wish(store: RunStore, run_id: str) -> bool:
+    with store.database.durable.begin() as connection:
+        update = _update(run_id, ("queued", "training"), wish=None).where(_c.wish.is_not(None))
+        return bool(connection.execute(update).rowcount)
+
+
+def _give_up(store: RunStore, run_id: str) -> bool:
+    waits = ("queued", "paused")
+    return _set(store, run_id, waits, status="cancelled", queue_position=None, wish=None, ended_at=time.time())
+
+
 def _queue(store: RunStore, run_id: str, from_statuses: Sequence[str], *, front: bool) -> bool:
     with store.database.writer.begin() as connection:
         position = _front(connection) if front else _back(connection)
@@ -185,21 +218,22 @@ def _queue(store: RunStore, run_id: str, from_statuses: Sequence[str], *, front:
 
 
 def _set(
-    store: RunStore, run_id: str, from_statuses: Sequence[str], attempt: int | None = None, **values: object
+    store: RunStore, run_id: str, from_statuses: Sequence[str], *, of_attempt: int | None = None, **values: object
 ) -> bool:
     with store.database.durable.begin() as connection:
-        return bool(connection.execute(_update(run_id, from_statuses, attempt, **values)).rowcount)
+        return bool(connection.execute(_update(run_id, from_statuses, of_attempt=of_attempt, **values)).rowcount)
 
 
-def _update(run_id: str, from_statuses: Sequence[str], attempt: int | None = None, **values: object) -> sa.Update:
+def _update(run_id: str, from_statuses: Sequence[str], *, of_attempt: int | None = None, **values: object) -> sa.Update:
     update = sa.update(run_table).where(_c.id == run_id, _c.status.in_(from_statuses))
-    if attempt is not None:
-        update = update.where(_c.attempt == attempt)
+    if of_attempt is not None:
+        update = update.where(_c.attempt == of_attempt)
     return update.values(**values)
 
 
 def _front(connection: sa.Connection) -> float:
-    return float(connection.scalar(sa.select(sa.func.min(_c.queue_position)).where(_c.status == "queued")) or 1.0) - 1.0
+    first = connection.scalar(sa.select(sa.func.min(_c.queue_position)).where(_c.status == "queued"))
+    return float(first) - 1.0 if first is not None else 0.0
 
 
 def _back(connection: sa.Connection) -> float:

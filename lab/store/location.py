@@ -17,17 +17,30 @@ def find_database(option: str | Path | None = None) -> Path:
     """
     named = option or os.environ.get("LAB_DB")
     if named:
-        path = Path(named).expanduser().absolute()
-        if path.is_dir():
-            raise UsageError(f"database {path} is a folder; give the path of a file")
-        if not path.parent.is_dir():
-            raise UsageError(f"database {path}: there is no folder {path.parent}")
-        return path
+        return check_path(Path(named))
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / DATABASE_NAME).is_file():
-            return folder / DATABASE_NAME
+            return check_path(folder / DATABASE_NAME)
     return here / DATABASE_NAME
+
+
+def check_path(path: Path) -> Path:
+    """A database's one true path: absolute and through links, as its lock and its files lie beside it.
+
+    Raises `UsageError` where no file can be at that path.
+    """
+    try:
+        real = path.expanduser().resolve()
+        if real.is_dir():
+            raise UsageError(f"database {path} is a folder; give the path of a file")
+        if not real.parent.is_dir():
+            raise UsageError(f"database {path}: there is no folder {real.parent}")
+        if real.exists() and not real.is_file():
+            raise UsageError(f"database {path} is not a file; choose another with --db")
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UsageError(f"database {path}: {getattr(error, 'strerror', None) or error}") from None
+    return real
 
 
 def files_folder(database: Path) -> Path:
@@ -38,6 +51,11 @@ def files_folder(database: Path) -> Path:
 def run_folder(database: Path, run_id: str) -> Path:
     """The folder of one run's checkpoints."""
     return files_folder(database) / run_id
+
+
+def run_lock(database: Path, run_id: str) -> Path:
+    """The file that a foreground `lab train` holds locked while it trains a run."""
+    return run_folder(database, run_id) / "trainer.lock"
 
 
 def dataset_library(database: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -34,17 +35,17 @@ def migrate(
     Two programs may open an old database at once: the first migrates it under the write lock, the second then finds
     nothing to do. Raises `StoreError` for a database of a newer lab.
     """
-    if _prepared_version(path) == target:
+    found = _prepared_version(path)
+    if found == target:
         return
+    if found > target:
+        raise _newer(path, found, target)
     with writer.begin() as connection:
         version = _version(connection)
         if version == target:
             return
         if version > target:
-            raise StoreError(
-                f"database {path} was made by a newer lab (schema {version}; lab {__version__} knows {target}): "
-                "update lab, or choose another with --db"
-            )
+            raise _newer(path, version, target)
         if version == 0:
             Base.metadata.create_all(connection)
             connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -52,7 +53,29 @@ def migrate(
             _keep_copy(path, version)
             for step in range(version, target):
                 migrations[step](connection)
+            if connection.exec_driver_sql("PRAGMA foreign_key_check").first():
+                raise StoreError(f"database {path} refers to rows it lacks; see: lab doctor --db {path}")
         connection.exec_driver_sql(f"PRAGMA user_version = {target}")
+
+
+def said_plainly(path: Path, error: BaseException) -> StoreError:
+    """What SQLite says of a database, with the remedy."""
+    said = str(error)
+    if isinstance(error, sqlite3.OperationalError):
+        if "locked" in said:
+            return StoreError(
+                f"database {path} was locked by another program for {BUSY_TIMEOUT_SECONDS} seconds; end that one first"
+            )
+        if "no such" not in said:
+            return StoreError(f"database {path} cannot be used: {said}")
+    return StoreError(f"database {path} is damaged ({said}); see: lab doctor --db {path}")
+
+
+def _newer(path: Path, version: int, target: int) -> StoreError:
+    return StoreError(
+        f"database {path} was made by a newer lab (schema {version}; lab {__version__} knows {target}): "
+        "update lab, or choose another with --db"
+    )
 
 
 def _version(connection: sa.Connection) -> int:
@@ -65,20 +88,32 @@ def _prepared_version(path: Path) -> int:
     try:
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         if version == 0:
-            connection.execute("PRAGMA journal_mode = WAL")
+            _write_ahead(connection)
         return version
     except sqlite3.DatabaseError as error:
-        raise StoreError(f"database {path} cannot be used ({error}); see: lab doctor --db {path}") from None
+        raise said_plainly(path, error) from None
     finally:
         connection.close()
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Sets the journal mode; where another process does the same at this moment, SQLite refuses without waiting."""
+    give_up_at = time.monotonic() + BUSY_TIMEOUT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at:
+                raise
+            time.sleep(0.005)
 
 
 def _keep_copy(path: Path, version: int) -> None:
     """Copies the database as it was before a migration to `runs.db.schema-N`, whole or not at all."""
     copy = path.with_name(f"{path.name}.schema-{version}")
-    if copy.exists():
-        return
     partial = copy.with_name(copy.name + ".partial")
+    partial.unlink(missing_ok=True)
     os.close(os.open(partial, os.O_CREAT | os.O_WRONLY, 0o600))
     source, target = sqlite3.connect(path), sqlite3.connect(partial)
     try:

@@ -19,7 +19,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from lab.errors import AttemptLostError, StoreError
+from lab.errors import AttemptLostError, LabError, StoreError
 from lab.store.location import run_folder
 from lab.store.run_store import RunStore, run_table
 from lab.store.schema import LARGEST_POINT_COUNT, Checkpoint, Event, Metric, Point, Sample
@@ -27,6 +27,7 @@ from lab.store.schema import LARGEST_POINT_COUNT, Checkpoint, Event, Metric, Poi
 BATCHES_WAITING = 64
 """Batches that may wait for the database before training does."""
 COMPLETE_CHECKPOINTS_KEPT = 2
+CHECKPOINT_SUFFIXES = (".safetensors", ".partial")
 
 
 def bucket_width(steps: int) -> int:
@@ -42,26 +43,26 @@ class Bucket:
     step: int
     count: int = 0
     total: float = 0.0
-    low: float = math.inf
-    high: float = -math.inf
+    low: float | None = None
+    high: float | None = None
     nonfinite: int = 0
 
     def add(self, step: int, value: float) -> None:
         """Takes in the value at a step."""
         self.step = step
+        value = float(value)  # SQLite knows no numbers of numpy's
         if math.isfinite(value):
             self.count += 1
             self.total += value
-            self.low = min(self.low, value)
-            self.high = max(self.high, value)
+            self.low = value if self.low is None else min(self.low, value)
+            self.high = value if self.high is None else max(self.high, value)
         else:
             self.nonfinite += 1
 
     def row(self) -> tuple[int, int, float | None, float | None, float | None, int]:
         """Its columns in the point table, but for the metric."""
-        if not self.count:
-            return self.number, self.step, None, None, None, self.nonfinite
-        return self.number, self.step, self.total / self.count, self.low, self.high, self.nonfinite
+        mean = self.total / self.count if self.count else None
+        return self.number, self.step, mean, self.low, self.high, self.nonfinite
 
 
 @dataclass
@@ -85,17 +86,26 @@ class RunRecorder:
     """
 
     def __init__(
-        self, store: RunStore, run_id: str, attempt: int, steps: int, *, beat: Callable[[], None] = lambda: None
+        self,
+        store: RunStore,
+        run_id: str,
+        attempt: int,
+        steps: int,
+        *,
+        beat: Callable[[], None] = lambda: None,
+        on_progress: Callable[[Mapping[str, object]], None] = lambda facts: None,
     ) -> None:
         self._store = store
         self._run_id = run_id
         self._attempt = attempt
         self._width = bucket_width(steps)
         self._beat = beat
+        self._on_progress = on_progress
         self._open: dict[str, Bucket] = {}
         self._batch = _Batch()
         self._metric_ids: dict[str, int] = {}
         self._wish: Any = None
+        self._asked: str | None = None
         self._failure: Exception | None = None
         self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(BATCHES_WAITING)
         self._thread = threading.Thread(target=self._work, name=f"recorder of {run_id}", daemon=True)
@@ -103,8 +113,12 @@ class RunRecorder:
 
     @property
     def wish(self) -> Any:
-        """What a person has asked of the run, as of the last transaction."""
-        return self._wish
+        """What a person has asked of the run, as of the last transaction, or what `ask` was told."""
+        return self._asked or self._wish
+
+    def ask(self, wish: str) -> None:
+        """Asks it of the run from within this process, as a signal does."""
+        self._asked = wish
 
     def beat(self) -> None:
         """Tells the worker that the trainer is getting on."""
@@ -135,6 +149,7 @@ class RunRecorder:
 
     def progress(self, **facts: object) -> None:
         """Updates columns of the run's row."""
+        self._on_progress(facts)
         self._batch.facts.update({name: _null_unless_finite(value) for name, value in facts.items()})
 
     def flush(self) -> None:
@@ -151,7 +166,7 @@ class RunRecorder:
 
     def open_buckets(self) -> dict[str, Any]:
         """The half-filled buckets, as JSON values."""
-        return {metric: asdict(bucket) for metric, bucket in self._open.items() if bucket.count}
+        return {metric: asdict(bucket) for metric, bucket in self._open.items()}
 
     def restore_buckets(self, open_buckets: Mapping[str, Any]) -> None:
         """Goes on with half-filled buckets; their rows, which resuming deleted, are written again."""
@@ -173,6 +188,11 @@ class RunRecorder:
         self._thread.join()
         self._check()
 
+    def abandon(self) -> None:
+        """Ends the thread after what was handed over; what goes wrong now is of no more interest."""
+        self._jobs.put(None)
+        self._thread.join()
+
     def _check(self) -> None:
         if self._failure is not None:
             raise self._failure
@@ -182,9 +202,9 @@ class RunRecorder:
             try:
                 if self._failure is None:
                     job()
-            except AttemptLostError as error:
+            except LabError as error:
                 self._failure = error
-            except (sa.exc.SQLAlchemyError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 (whatever it is, the next call raises it; this thread must go on)
                 self._failure = StoreError(f"run {self._run_id} could not be recorded: {error}")
             finally:
                 self._jobs.task_done()
@@ -224,7 +244,8 @@ class RunRecorder:
 
     def _write_checkpoint(self, kind: str, step: int, write: Callable[[Path], None]) -> None:
         folder = run_folder(self._store.database.path, self._run_id)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for made in (self._store.database.files, folder):
+            made.mkdir(mode=0o700, exist_ok=True)
         path = folder / f"{kind}-{step:09d}-{self._attempt}.safetensors"
         partial = path.with_suffix(".partial")
         write(partial)
@@ -232,6 +253,7 @@ class RunRecorder:
         root = self._store.database.files
         with self._store.database.durable.begin() as connection:
             self._fence(connection, {"failures": 0} if kind == "complete" else {})
+            replaced = _forget_same(connection, self._run_id, kind, step)
             connection.execute(
                 sa.insert(Checkpoint).values(
                     run_id=self._run_id,
@@ -243,21 +265,22 @@ class RunRecorder:
                     created_at=time.time(),
                 )
             )
-            replaced = _forget_replaced(connection, self._run_id, kind)
+            replaced += _forget_replaced(connection, self._run_id, kind)
         for old in replaced:
             if root / old != path:
                 (root / old).unlink(missing_ok=True)
 
 
 def begin_attempt(store: RunStore, run_id: str, attempt: int, from_step: int) -> None:
-    """Deletes what lost attempts recorded after the step that this one goes on from.
+    """Deletes what lost attempts recorded after the step that this one goes on from; all of it where that is 0.
 
     Raises `AttemptLostError` where the attempt is not the run's.
     """
     c = run_table.c
     with store.database.durable.begin() as connection:
         owned = sa.update(run_table).where(c.id == run_id, c.attempt == attempt, c.status == "training")
-        if not connection.execute(owned.values(step=from_step)).rowcount:
+        best = {name: sa.case((c.best_step <= from_step, c[name])) for name in ("best_val_loss", "best_step")}
+        if not connection.execute(owned.values(step=from_step, **best)).rowcount:
             raise AttemptLostError(f"attempt {attempt} at run {run_id} has been taken over")
         metrics = sa.select(Metric.id).where(Metric.run_id == run_id)
         after = Point.step > from_step if from_step else sa.true()
@@ -265,12 +288,12 @@ def begin_attempt(store: RunStore, run_id: str, attempt: int, from_step: int) ->
         later_sample = Sample.step > from_step if from_step else sa.true()
         connection.execute(sa.delete(Sample).where(Sample.run_id == run_id, later_sample))
         later_checkpoint = sa.and_(Checkpoint.run_id == run_id, Checkpoint.step > from_step)
-        lost = list(connection.scalars(sa.select(Checkpoint.path).where(later_checkpoint)))
         connection.execute(sa.delete(Checkpoint).where(later_checkpoint))
-    for path in lost:
-        (store.database.files / path).unlink(missing_ok=True)
-    for partial in run_folder(store.database.path, run_id).glob("*.partial"):
-        partial.unlink(missing_ok=True)
+        named = set(connection.scalars(sa.select(Checkpoint.path).where(Checkpoint.run_id == run_id)))
+    # Whatever no row names: files of the checkpoints just forgotten, and of attempts that died before naming theirs.
+    for file in run_folder(store.database.path, run_id).glob("*"):
+        if file.suffix in CHECKPOINT_SUFFIXES and str(file.relative_to(store.database.files)) not in named:
+            file.unlink(missing_ok=True)
 
 
 _UPSERT_POINT = (
@@ -282,6 +305,14 @@ _UPSERT_POINT = (
 def _metric_id(connection: sa.Connection, run_id: str, name: str, width: int) -> int:
     connection.execute(sa.insert(Metric).prefix_with("OR IGNORE").values(run_id=run_id, name=name, bucket_width=width))
     return connection.execute(sa.select(Metric.id).where(Metric.run_id == run_id, Metric.name == name)).scalar_one()
+
+
+def _forget_same(connection: sa.Connection, run_id: str, kind: str, step: int) -> list[str]:
+    """Deletes the row of a checkpoint of the same kind and step; returns its file."""
+    same = sa.and_(Checkpoint.run_id == run_id, Checkpoint.kind == kind, Checkpoint.step == step)
+    paths = list(connection.scalars(sa.select(Checkpoint.path).where(same)))
+    connection.execute(sa.delete(Checkpoint).where(same))
+    return paths
 
 
 def _forget_replaced(connection: sa.Connection, run_id: str, kind: str) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -168,6 +169,8 @@ class RunStore:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self._watching: sa.PoolProxiedConnection | None = None
+        self._watching_lock = threading.Lock()
 
     @classmethod
     def open(cls, path: Path) -> RunStore:
@@ -176,6 +179,10 @@ class RunStore:
 
     def close(self) -> None:
         """Lets go of the database."""
+        with self._watching_lock:
+            if self._watching is not None:
+                self._watching.close()
+                self._watching = None
         self.database.close()
 
     # Reading
@@ -200,6 +207,8 @@ class RunStore:
         Raises `RunNotFoundError` where there is none, or more than one.
         """
         c = run_table.c
+        if not text:
+            raise RunNotFoundError("no run is named; give an id or a name (see: lab runs)")
         for condition in (c.id == text, c.name == text, c.id.startswith(text.lower(), autoescape=True)):
             with self.database.reader.connect() as connection:
                 rows = run_rows(
@@ -207,7 +216,7 @@ class RunStore:
                 )
             if len(rows) == 1:
                 return rows[0]
-            if rows and text:
+            if rows:
                 ids = ", ".join(row.id for row in rows[:6])
                 raise RunNotFoundError(
                     f"'{text}' is more than one run: {ids}{', …' if len(rows) > 6 else ''}; give an id"
@@ -279,10 +288,12 @@ class RunStore:
         return DatasetFacts(vocabulary=tuple(json.loads(values.pop("vocabulary_json"))), **values)
 
     def data_version(self) -> int:
-        """A number that changes when another connection has written; compare it on one thread only."""
-        if not hasattr(self, "_version_connection"):
-            self._version_connection = self.database.reader.connect().execution_options(isolation_level="AUTOCOMMIT")
-        return int(self._version_connection.exec_driver_sql("PRAGMA data_version").scalar_one())
+        """A number that is another one after every write to the database, whichever process made it."""
+        with self._watching_lock:
+            if self._watching is None:
+                # Not a connection of the engine's kind: those begin a transaction, within which nothing ever changes.
+                self._watching = self.database.reader.raw_connection()
+            return int(self._watching.execute("PRAGMA data_version").fetchone()[0])
 
     # Adding
 

@@ -1,0 +1,44 @@
+"""Cutting a metric to what a panel can show: no spike lost, nothing handed on that is not a number."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def downsample(x: np.ndarray, y: np.ndarray, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """The lowest and the highest point of each of so many equal columns of x, in order of x, with the two ends.
+
+    `x` ascends and both are finite. A line through what is returned covers the same cells as one through all points.
+    """
+    if columns < 1 or len(x) <= 2 * columns:
+        return x, y
+    span = float(x[-1] - x[0])
+    if span <= 0:
+        kept = np.unique([0, int(y.argmin()), int(y.argmax()), len(x) - 1])
+        return x[kept], y[kept]
+    column = np.minimum(((x - x[0]) / span * columns).astype(np.int64), columns - 1)
+    starts = np.flatnonzero(np.diff(column, prepend=-1))
+    column = np.cumsum(np.diff(column, prepend=-1) != 0) - 1  # empty columns left out
+    lowest, highest = np.minimum.reduceat(y, starts), np.maximum.reduceat(y, starts)
+    lows = _first_where(y == lowest[column], column, len(starts))
+    highs = _first_where(y == highest[column], column, len(starts))
+    kept = np.unique(np.concatenate([[0], lows, highs, [len(x) - 1]]))
+    return x[kept], y[kept]
+
+
+def _first_where(hit: np.ndarray, column: np.ndarray, count: int) -> np.ndarray:
+    """Index of the first hit in each column; each column has one."""
+    where = np.flatnonzero(hit)
+    first = np.full(count, -1, dtype=np.int64)
+    columns_hit, index = np.unique(column[where], return_index=True)
+    first[columns_hit] = where[index]
+    return first
+
+
+def finite_segments(x: np.ndarray, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The stretches of a line between its non-finite values, each of one point or more."""
+    finite = np.isfinite(x) & np.isfinite(y)
+    if finite.all():
+        return [(x, y)] if len(x) else []
+    edges = np.flatnonzero(np.diff(finite.astype(np.int8), prepend=0, append=0))
+    return [(x[start:stop], y[start:stop]) for start, stop in edges.reshape(-1, 2)]

@@ -1,0 +1,185 @@
+"""The filter language over runs: words and terms such as `stage:residual val<2.1 -tag:quick`."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from lab.config.run_config import SYNONYMS, RunConfig
+from lab.errors import UsageError
+
+
+class Filterable(Protocol):
+    """What a filter reads of a run."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def stage(self) -> str: ...
+    @property
+    def dataset(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def experiment(self) -> str | None: ...
+    @property
+    def notes(self) -> str: ...
+    @property
+    def tags(self) -> tuple[str, ...]: ...
+    @property
+    def config(self) -> RunConfig: ...
+
+
+@dataclass(frozen=True)
+class Term:
+    """One condition; `negated` runs are those that do not meet it."""
+
+    matches: Callable[[Any], bool]
+    negated: bool = False
+
+
+@dataclass(frozen=True)
+class RunFilter:
+    """All of its terms must hold; without terms it lets every run through."""
+
+    terms: tuple[Term, ...] = ()
+
+    def __call__(self, run: Filterable) -> bool:
+        return all(term.matches(run) != term.negated for term in self.terms)
+
+
+_STATUS_WORDS = {"waiting": "queued", "running": "training", "done": "finished"}
+
+_TEXTS: Mapping[str, Callable[[Any], Iterable[str]]] = {
+    "id": lambda run: (run.id,),
+    "name": lambda run: (run.name,),
+    "stage": lambda run: (run.stage,),
+    "dataset": lambda run: (run.dataset,),
+    "status": lambda run: (run.status,),
+    "tag": lambda run: run.tags,
+    "experiment": lambda run: (run.experiment or "",),
+    "device": lambda run: (run.device or "",),
+    "notes": lambda run: (run.notes,),
+}
+
+_NUMBERS: Mapping[str, Callable[[Any], float | None]] = {
+    "val": lambda run: run.val_loss,
+    "best": lambda run: run.best_val_loss,
+    "train": lambda run: run.train_loss,
+    "choices": lambda run: None if run.val_loss is None else math.exp(min(run.val_loss, 700.0)),
+    "parameters": lambda run: run.parameters,
+    "speed": lambda run: run.chars_per_second,
+    "step": lambda run: run.step,
+    "seconds": lambda run: run.seconds,
+}
+
+_OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "!=": operator.ne,
+    "<": operator.lt,
+    ">": operator.gt,
+    "=": operator.eq,
+}
+_TERM = re.compile(r"(?P<field>[A-Za-z_]+)(?P<operator><=|>=|!=|<|>|=|:)(?P<value>.*)")
+_SUFFIXES = {"k": 1e3, "m": 1e6, "g": 1e9}
+
+
+def parse_filter(text: str) -> RunFilter:
+    """The filter that a line means. Raises `UsageError` on an unknown field or a value that cannot be compared."""
+    return RunFilter(tuple(_term(word) for word in text.split()))
+
+
+def filter_fields() -> tuple[str, ...]:
+    """Every field that a term may name."""
+    return (*_TEXTS, *_NUMBERS, *RunConfig.model_fields)
+
+
+def _term(word: str) -> Term:
+    negated = word.startswith("-") and len(word) > 1
+    word = word.removeprefix("-") if negated else word
+    found = _TERM.fullmatch(word)
+    if not found:
+        return Term(_contains_word(word.casefold()), negated)
+    field, sign, value = found["field"].lower(), found["operator"], found["value"]
+    return Term(_condition(field, sign, value), negated)
+
+
+def _contains_word(text: str) -> Callable[[Any], bool]:
+    def matches(run: Filterable) -> bool:
+        said = (run.name, run.stage, run.dataset, run.id, *run.tags)
+        return any(text in each.casefold() for each in said)
+
+    return matches
+
+
+def _condition(field: str, sign: str, value: str) -> Callable[[Any], bool]:
+    if field in _TEXTS:
+        return _text_condition(field, sign, value)
+    if field in _NUMBERS:
+        return _number_condition(field, _NUMBERS[field], sign, value)
+    field = SYNONYMS.get(field, field)
+    if field in RunConfig.model_fields:
+        return _config_condition(field, sign, value)
+    near = difflib.get_close_matches(field, filter_fields(), n=1)
+    hint = f"did you mean '{near[0]}'?" if near else "for example stage: status: tag: val< lr<"
+    raise UsageError(f"no field '{field}' to filter by: {hint}")
+
+
+def _text_condition(field: str, sign: str, value: str) -> Callable[[Any], bool]:
+    if sign not in (":", "=", "!="):
+        raise UsageError(f"{field}{sign} compares text; write {field}:{value or 'text'}")
+    read, wanted = _TEXTS[field], value.casefold()
+    if field == "status":
+        wanted = _STATUS_WORDS.get(wanted, wanted)
+    if sign == ":":
+        return lambda run: any(wanted in each.casefold() for each in read(run))
+    equal = sign == "="
+    return lambda run: any(wanted == each.casefold() for each in read(run)) == equal
+
+
+def _number_condition(
+    field: str, read: Callable[[Any], float | None], sign: str, value: str
+) -> Callable[[Any], bool]:
+    compare, wanted = _OPERATORS["=" if sign == ":" else sign], _number(field, sign, value)
+
+    def matches(run: Any) -> bool:
+        known = read(run)
+        return known is not None and compare(known, wanted)
+
+    return matches
+
+
+def _config_condition(field: str, sign: str, value: str) -> Callable[[Any], bool]:
+    if sign in ("<", ">", "<=", ">="):
+        return _number_condition(field, lambda run: _config_number(run, field), sign, value)
+    wanted, equal = value.casefold(), sign != "!="
+
+    def matches(run: Filterable) -> bool:
+        known = getattr(run.config, field)
+        if isinstance(known, (int, float)) and not isinstance(known, bool):
+            return (known == _number(field, sign, value)) == equal
+        return (str(known).casefold() == wanted) == equal
+
+    return matches
+
+
+def _config_number(run: Filterable, field: str) -> float | None:
+    known = getattr(run.config, field)
+    return known if isinstance(known, (int, float)) else None
+
+
+def _number(field: str, sign: str, text: str) -> float:
+    scale = _SUFFIXES.get(text[-1:].lower(), 1.0)
+    try:
+        return float(text[:-1] if scale != 1.0 else text) * scale
+    except ValueError:
+        said = f"'{text}' is not a number" if text else "a number is missing"
+        raise UsageError(f"{field}{sign}: {said}; for example {field}{sign}2.1") from None

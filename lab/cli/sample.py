@@ -1,0 +1,81 @@
+"""`lab sample`: text from any stored run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lab.cli import options
+from lab.errors import UsageError
+
+_NAMES_UNLESS_GIVEN = 10
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("sample")(sample)
+
+
+def sample(
+    run_name: options.RunName,
+    prompt: Annotated[str, typer.Option("--prompt", metavar="S", help="Text to go on from.")] = "",
+    tokens: Annotated[int, typer.Option("--tokens", metavar="N", help="Characters to write.")] = 500,
+    count: Annotated[int | None, typer.Option("--count", metavar="N", help="Samples; 1, or 10 words.")] = None,
+    temperature: Annotated[float, typer.Option("--temperature", metavar="T", help="0 takes the likeliest.")] = 1.0,
+    top_k: Annotated[int | None, typer.Option("--top-k", metavar="K", help="Draw from the likeliest K.")] = None,
+    top_p: Annotated[
+        float | None, typer.Option("--top-p", metavar="P", help="Draw from the likeliest that reach P.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="The same seed writes the same.")] = 1337,
+    checkpoint: Annotated[
+        str, typer.Option("--checkpoint", metavar="best|last|STEP", help="Which of the run's models.")
+    ] = "best",
+    as_json: options.AsJson = False,
+    database: options.Database = None,
+) -> None:
+    """Sample from a stored run. An empty prompt starts as the lecture does."""
+    import time
+
+    from lab.cli.output import print_json
+    from lab.store.location import find_database
+    from lab.store.run_store import RunStore
+    from lab.tui.text import literal
+
+    if tokens < 1 or (count is not None and count < 1):
+        raise UsageError(f"--tokens {tokens} --count {count}: both must be at least 1")
+    store = RunStore.open(find_database(database))
+    try:
+        run = store.resolve(run_name)
+        from lab.inference.sampling import SamplingOptions, sample_texts
+        from lab.inference.stored import choose_checkpoint, read_stored_checkpoint
+
+        options_ = SamplingOptions(temperature, top_k, top_p, seed)
+        row = choose_checkpoint(store, run, checkpoint)
+        stored = read_stored_checkpoint(store, row)
+    finally:
+        store.close()
+    from lab.datasets.tokenizer import CharacterTokenizer
+
+    words = stored.config.dataset_as == "words"
+    model = stored.model()
+    began = time.perf_counter()
+    texts = sample_texts(
+        model,
+        stored.config,
+        CharacterTokenizer(stored.vocabulary),
+        prompt=prompt,
+        tokens=tokens,
+        count=count or (_NAMES_UNLESS_GIVEN if words else 1),
+        options=options_,
+    )
+    seconds = time.perf_counter() - began
+    written = [len(text) - len(prompt) for text in texts]
+    if as_json:
+        samples = [{"text": text, "tokens": number} for text, number in zip(texts, written, strict=True)]
+        print_json({"run": run.id, "step": row.step, "samples": samples, "tokens_per_second": sum(written) / seconds})
+        return
+    for i, text in enumerate(texts):
+        if i and not words:
+            print("─" * 40)
+        print(literal(text, lines=not words))

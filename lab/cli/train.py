@@ -1,0 +1,248 @@
+"""`lab train` and `lab continue`: one run in the foreground, with a progress bar."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lab.cli import options
+from lab.errors import UsageError
+
+if TYPE_CHECKING:
+    from lab.queue.requests import RunRequest
+    from lab.store.recorder import RunRecorder
+    from lab.store.run_store import NewRun, RunRow, RunStore
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command("train")(train)
+    app.command("continue")(continue_run)
+
+
+def train(
+    stage: options.StageName,
+    dataset: options.DatasetName = "",
+    dataset_as: options.DatasetAs = None,
+    steps: options.Steps = None,
+    seed: options.Seed = None,
+    settings: options.Settings = None,
+    name: options.Name = "",
+    as_json: options.AsJson = False,
+    database: options.Database = None,
+) -> None:
+    """Train one run in the foreground. Ctrl-C keeps a checkpoint and pauses it."""
+    from lab.queue.requests import compose
+    from lab.store.location import find_database
+
+    path = find_database(database)
+    new = compose(run_request(stage, dataset, dataset_as, steps, seed, settings, name), path)
+    raise typer.Exit(_train_in_foreground(path, new[0], as_json))
+
+
+def continue_run(
+    run_name: options.RunName,
+    checkpoint: Annotated[
+        str, typer.Option("--checkpoint", metavar="best|last|STEP", help="Where to go on from.")
+    ] = "last",
+    steps: Annotated[
+        int | None, typer.Option("--steps", metavar="N", help="Steps more; as many again unless given.")
+    ] = None,
+    settings: options.Settings = None,
+    name: options.Name = "",
+    as_json: options.AsJson = False,
+    database: options.Database = None,
+) -> None:
+    """Go on from a stored run's checkpoint as a new run: more steps, another lr, whatever keeps the shapes."""
+    from lab.store.location import find_database
+    from lab.store.run_store import RunStore
+
+    path = find_database(database)
+    store = RunStore.open(path)
+    try:
+        parent = store.resolve(run_name)
+        new = _child(store, parent, checkpoint, steps, settings, name)
+    finally:
+        store.close()
+    raise typer.Exit(_train_in_foreground(path, new, as_json))
+
+
+def run_request(
+    stage: str,
+    dataset: str,
+    dataset_as: str | None,
+    steps: int | None,
+    seed: int | None,
+    settings: list[str] | None,
+    name: str = "",
+    tags: tuple[str, ...] = (),
+) -> RunRequest:
+    """What the options of `train` and `queue add` ask for. Raises `ConfigError`."""
+    from lab.config.run_config import parse_settings
+    from lab.queue.requests import RunRequest
+
+    values = parse_settings(settings or [])
+    if steps is not None:
+        values["steps"] = steps
+    seeds = [seed] if seed is not None else []
+    if dataset_as not in (None, "stream", "words"):
+        raise UsageError(f"--as {dataset_as}: must be 'stream' or 'words'")
+    return RunRequest(stage, dataset, dataset_as, values, seeds, name, tags)  # type: ignore[arg-type]
+
+
+def _child(
+    store: RunStore, parent: RunRow, which: str, steps: int | None, settings: list[str] | None, name: str
+) -> NewRun:
+    """A child run of a parent's checkpoint. Raises `ConfigError` on changes that do not keep the shapes."""
+    from lab.config.run_config import parse_settings
+    from lab.errors import ConfigError
+    from lab.inference.stored import choose_checkpoint
+    from lab.models.build import build_model
+    from lab.queue.requests import dataset_facts, dataset_of
+    from lab.store.run_store import NewRun
+
+    row = choose_checkpoint(store, parent, which)
+    more = parent.steps if steps is None else steps
+    if more < 1:
+        raise ConfigError(f"steps={more} must be at least 1")
+    config = parent.config.replace(**(parse_settings(settings or []) | {"steps": row.step + more}))
+    dataset = dataset_of(parent, store.database.path)
+    shapes = [
+        {key: value.shape for key, value in build_model(each, dataset.vocabulary_size).named_parameters()}
+        for each in (parent.config, config)
+    ]
+    if shapes[0] != shapes[1] or config.dataset != parent.config.dataset:
+        raise ConfigError(f"these changes do not keep the shapes and the dataset of {parent.name}; train a new run")
+    dataset.check_fits(config.context_length, every_position=config.predicts_every_position)
+    return NewRun(config, dataset_facts(dataset), name, parent_id=parent.id, parent_step=row.step)
+
+
+def _train_in_foreground(path: Path, new: NewRun, as_json: bool) -> int:
+    """Trains a new run in this process; returns the exit status."""
+    from dataclasses import replace
+
+    from lab.cli.app import INTERRUPTED
+    from lab.cli.output import print_json, run_document, say
+    from lab.queue.file_lock import FileLock
+    from lab.queue.slots import cores, threads_for
+    from lab.queue.trainer_process import train_claimed_run
+    from lab.store import lifecycle
+    from lab.store.location import run_lock
+    from lab.store.run_store import RunStore
+
+    store = RunStore.open(path)
+    try:
+        run = store.add_runs([replace(new, status="paused", trained_by="command")])[0]
+        with FileLock(run_lock(path, run.id)):
+            claimed = lifecycle.claim_for_command(store, run.id)
+            if claimed is None:
+                raise UsageError(f"run {run.name} was taken by another process")
+            threads = threads_for(run.config, len(new.dataset.vocabulary), cores())
+            with _interrupted_by_signals() as recorders, _progress(run) as show:
+                try:
+                    outcome = train_claimed_run(store, claimed, threads, on_recorder=recorders.append, on_progress=show)
+                except Exception as error:
+                    lifecycle.attempt_failed(store, run.id, claimed.attempt, str(error), for_good=True)
+                    raise
+            lifecycle.end(store, run.id, claimed.attempt, outcome.status, outcome.error)
+        ended = store.run(run.id)
+        if as_json:
+            print_json(run_document(ended))
+        else:
+            _print_end(ended)
+        if outcome.status == "paused":
+            say(f"paused at step {outcome.step:,}; go on with: lab queue resume {run.name} && lab worker --until-empty")
+            return INTERRUPTED
+        return 0 if outcome.status in ("finished", "stopped") else 1
+    finally:
+        store.close()
+
+
+def _print_end(run: RunRow) -> None:
+    from lab.cli.output import say
+    from lab.tui.text import choices, duration, loss
+
+    if run.error:
+        say(f"{run.name} ({run.id}): {run.status}: {run.error}")
+        return
+    best = ""
+    if run.best_step is not None and run.best_step != run.step:
+        best = f", best {loss(run.best_val_loss)} at step {run.best_step:,}"
+    print(
+        f"{run.name} ({run.id}): {run.status} at step {run.step:,} in {duration(run.seconds)}: "
+        f"val {loss(run.val_loss)} ({choices(run.val_loss)} choices){best}"
+    )
+
+
+@contextmanager
+def _interrupted_by_signals() -> Iterator[list[RunRecorder]]:
+    """Makes Ctrl-C, SIGTERM and a closed terminal a wish to pause; a second Ctrl-C ends at once."""
+    recorders: list[RunRecorder] = []
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        for recorder in recorders:
+            recorder.ask("pause")
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if not recorders:
+            raise KeyboardInterrupt
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    previous = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield recorders
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _progress(run: RunRow) -> Iterator[Any]:
+    """A bar with the time left on a terminal; elsewhere a plain line every few seconds."""
+    if sys.stderr.isatty():
+        with _progress_bar(run) as show:
+            yield show
+        return
+    from lab.cli.output import say
+    from lab.tui.text import loss
+
+    last_said = 0.0
+
+    def say_plainly(facts: Mapping[str, Any]) -> None:
+        nonlocal last_said
+        if facts.get("val_loss") is not None and time.monotonic() - last_said > 5:
+            last_said = time.monotonic()
+            say(f"{run.name}: step {facts['step']:,} of {run.steps:,}, val {loss(facts['val_loss'])}")
+
+    yield say_plainly
+
+
+@contextmanager
+def _progress_bar(run: RunRow) -> Iterator[Any]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from lab.tui.text import literal, loss
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[val]}", markup=False),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(literal(run.name), total=run.steps, val="loading torch")
+
+        def show(facts: Mapping[str, Any]) -> None:
+            if "step" in facts:
+                progress.update(task, completed=facts["step"], val=f"val {loss(facts['val_loss'])}")
+
+        yield show

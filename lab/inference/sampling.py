@@ -1,0 +1,114 @@
+"""Text from a model: one character at a time, each drawn from what the model thinks comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lab.config.run_config import RunConfig
+from lab.datasets.tokenizer import CharacterTokenizer
+from lab.errors import UsageError
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """How the next character is drawn. Raises `UsageError` on values that leave nothing to draw from."""
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    seed: int = 1337
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature <= 100:
+            raise UsageError(f"temperature={self.temperature} must be between 0 (always the likeliest) and 100")
+        if self.top_k is not None and self.top_k < 1:
+            raise UsageError(f"top-k={self.top_k} must be at least 1")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise UsageError(f"top-p={self.top_p} must be above 0 and at most 1")
+
+
+def next_probabilities(logits: Tensor, options: SamplingOptions) -> Tensor:
+    """What is drawn from, after temperature and truncation: (B, V) from logits (B, V).
+
+    top-k keeps the likeliest k; top-p the likeliest that together reach p (Holtzman et al. 2019).
+    """
+    if options.temperature == 0:
+        return F.one_hot(logits.argmax(dim=-1), logits.shape[-1]).to(logits.dtype)
+    logits = logits / options.temperature
+    if options.top_k is not None and options.top_k < logits.shape[-1]:
+        smallest_kept = logits.topk(options.top_k, dim=-1).values[:, -1:]
+        logits = logits.masked_fill(logits < smallest_kept, -torch.inf)
+    probabilities = F.softmax(logits, dim=-1)
+    if options.top_p is not None and options.top_p < 1:
+        ordered, order = probabilities.sort(dim=-1, descending=True)
+        before = ordered.cumsum(dim=-1) - ordered  # what the likelier ones hold already
+        kept = torch.zeros_like(ordered).scatter(-1, order, ordered.masked_fill(before >= options.top_p, 0.0))
+        probabilities = kept / kept.sum(dim=-1, keepdim=True)
+    return probabilities
+
+
+@torch.no_grad()
+def stream_tokens(
+    model: nn.Module, config: RunConfig, prompt: Tensor, count: int, start_id: int, options: SamplingOptions
+) -> Iterator[Tensor]:
+    """The next tokens of each row of a prompt (N, t), one (N,) tensor at a time, on the CPU.
+
+    The model sees the last T characters; the MLP, which needs T, has the start token before what there is.
+    """
+    device = next(model.parameters()).device
+    generator = torch.Generator().manual_seed(options.seed)
+    t = config.context_length
+    length = prompt.shape[1]
+    padding = 0 if config.predicts_every_position else max(0, t - length)
+    tokens = torch.full((prompt.shape[0], padding + length + count), start_id, device=device)
+    tokens[:, padding : padding + length] = prompt
+    was_training = model.training
+    model.eval()
+    try:
+        for end in range(padding + length, tokens.shape[1]):
+            logits, _ = model(tokens[:, max(0, end - t) : end])
+            probabilities = next_probabilities(logits[:, -1].float().cpu(), options)  # (N, P, V) -> (N, V)
+            drawn = torch.multinomial(probabilities, 1, generator=generator)[:, 0]
+            tokens[:, end] = drawn
+            yield drawn
+    finally:
+        model.train(was_training)
+
+
+def sample_texts(
+    model: nn.Module,
+    config: RunConfig,
+    tokenizer: CharacterTokenizer,
+    *,
+    prompt: str = "",
+    tokens: int,
+    count: int = 1,
+    options: SamplingOptions | None = None,
+) -> list[str]:
+    """Texts that go on from a prompt; of words, each up to its end.
+
+    An empty prompt starts as the lecture does: with the newline, which is also what stands before a word.
+    """
+    words = config.dataset_as == "words"
+    shown = tokenizer.encode(prompt)
+    start = [tokenizer.start_id] if words or not prompt else []
+    row = torch.tensor([*start, *shown.tolist()]).repeat(count, 1)  # (N, t)
+    ids: list[list[int]] = [[] for _ in range(count)]
+    open_rows = set(range(count))
+    stream = stream_tokens(model, config, row, tokens, tokenizer.start_id, options or SamplingOptions())
+    for drawn in stream:
+        for i, token in enumerate(drawn.tolist()):
+            if i in open_rows:
+                if words and token == tokenizer.start_id:
+                    open_rows.discard(i)
+                else:
+                    ids[i].append(token)
+        if not open_rows:
+            break
+    stream.close()  # type: ignore[attr-defined]
+    return [prompt + tokenizer.decode(row_ids) for row_ids in ids]

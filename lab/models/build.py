@@ -1,0 +1,80 @@
+"""From a config to a model with its initial weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from lab.config.run_config import ModelFamily, RunConfig
+from lab.models.bigram import Bigram
+from lab.models.layers import HiddenLinear, OutputProjection
+from lab.models.mlp import MLP
+from lab.models.transformer import Transformer
+
+
+class LanguageModel(Protocol):
+    """The one contract of all stages: logits (B, P, V) of P predicted positions, and their loss against targets."""
+
+    def __call__(self, tokens: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """From tokens (B, T) and targets (B, P)."""
+        ...
+
+
+_FAMILIES: Mapping[ModelFamily, Callable[[RunConfig, int], nn.Module]] = {
+    "bigram": Bigram,
+    "mlp": MLP,
+    "transformer": Transformer,
+}
+
+
+def build_model(config: RunConfig, vocabulary_size: int) -> nn.Module:
+    """The model of a config, on the CPU, its weights drawn from the config's seed.
+
+    The process's own random state is left as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = _FAMILIES[config.model](config, vocabulary_size)
+        _initialise(model, config)
+    return model
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Trained numbers in a model; a shared tensor counts once."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+@torch.no_grad()
+def _initialise(model: nn.Module, config: RunConfig) -> None:
+    """Redraws and scales the weights as the config says; "torch" keeps what the layers drew for themselves."""
+    modules = list(model.modules())
+    if config.init == "normal":
+        for module in modules:
+            if isinstance(module, nn.Linear | nn.Embedding):
+                for parameter in module.parameters(recurse=False):
+                    nn.init.normal_(parameter)
+    elif config.init == "kaiming":
+        for module in modules:
+            _initialise_kaiming(module, config)
+    for module in modules:
+        if isinstance(module, OutputProjection):
+            module.weight.mul_(config.residual_scale)
+    head = cast("nn.Linear | nn.Embedding", model.head)
+    for parameter in head.parameters():
+        parameter.mul_(config.last_layer_scale)
+
+
+def _initialise_kaiming(module: nn.Module, config: RunConfig) -> None:
+    """He et al. 2015: weights of standard deviation gain / √fan_in, so that activations keep their scale."""
+    if isinstance(module, nn.Linear):
+        recommended = nn.init.calculate_gain("tanh" if config.activation == "tanh" else "relu")
+        gain = (config.activation_gain or recommended) if isinstance(module, HiddenLinear) else 1.0
+        nn.init.normal_(module.weight, std=gain / math.sqrt(module.in_features))
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Embedding):
+        nn.init.normal_(module.weight)

@@ -1,0 +1,161 @@
+"""The trainer: one process that trains one run, and ends when its worker does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from lab.datasets.dataset import Dataset
+from lab.errors import AttemptLostError, CheckpointError, UsageError
+from lab.inference.stored import newest_complete_checkpoint, read_stored_checkpoint
+from lab.models.build import build_model, parameter_count
+from lab.queue.requests import dataset_of
+from lab.store import lifecycle
+from lab.store.recorder import RunRecorder, begin_attempt
+from lab.store.run_store import RunRow, RunStore
+from lab.training.checkpoint import Checkpoint
+from lab.training.device import Resources, resolve
+from lab.training.loop import Outcome, TrainingLoop
+
+
+class Beats(Protocol):
+    """A counter that the worker watches."""
+
+    value: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an attempt came to nothing; `for_good` where another would fail the same way."""
+
+    reason: str
+    for_good: bool
+
+
+def train_claimed_run(
+    store: RunStore,
+    run: RunRow,
+    threads: int,
+    *,
+    beat: Callable[[], None] = lambda: None,
+    on_recorder: Callable[[RunRecorder], None] = lambda recorder: None,
+    on_progress: Callable[[Mapping[str, object]], None] = lambda facts: None,
+) -> Outcome:
+    """Trains a claimed run to its end, a wish, or an interruption, and records all of it but the final status.
+
+    Raises `DatasetError`, `CheckpointError`, `AttemptLostError` or `StoreError`, and whatever the model raises.
+    """
+    config = run.config
+    dataset = dataset_of(run, store.database.path)
+    own = newest_complete_checkpoint(store, run)
+    parent = _parent_checkpoint(store, run) if own is None and run.parent_id else None
+    from_step = own.state.step if own else parent.state.step if parent else 0
+    begin_attempt(store, run.id, run.attempt, own.state.step if own else 0)
+    resources = _resources(run, dataset, threads)
+    recorder = RunRecorder(store, run.id, run.attempt, config.steps, beat=beat, on_progress=on_progress)
+    try:
+        on_recorder(recorder)
+        loop = TrainingLoop(config, dataset, recorder, resources, resume=own, parent=parent)
+        recorder.progress(
+            device=resources.device,
+            precision=resources.precision,
+            threads=resources.threads,
+            parameters=loop.parameters,
+            torch_version=torch.__version__,
+        )
+        recorder.event(from_step, _said_at_start(run, resources, from_step))
+        recorder.flush()
+        outcome = loop.run()
+    except BaseException:
+        recorder.abandon()
+        raise
+    recorder.close()
+    return outcome
+
+
+def trainer_main(database: Path, run_id: str, threads: int, beats: Beats, worker: Connection) -> None:
+    """What a trainer process does: trains its run, says how that ended, and dies with its worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the worker decides
+    recorders: list[RunRecorder] = []
+    interrupted = threading.Event()
+
+    def interrupt(_signal: int, _frame: object) -> None:
+        interrupted.set()
+        for recorder in recorders:
+            recorder.ask("pause")
+
+    signal.signal(signal.SIGTERM, interrupt)
+    threading.Thread(target=_die_with_worker, args=(worker,), daemon=True).start()
+
+    def count_beat() -> None:
+        beats.value += 1
+
+    def watch(recorder: RunRecorder) -> None:
+        recorders.append(recorder)
+        if interrupted.is_set():
+            recorder.ask("pause")
+
+    store = RunStore.open(database)
+    run = store.run(run_id)
+    try:
+        outcome = train_claimed_run(store, run, threads, beat=count_beat, on_recorder=watch)
+    except AttemptLostError:
+        return
+    except (UsageError, CheckpointError) as error:  # it would fail the same way again
+        worker.send(Failure(str(error), for_good=True))
+        return
+    except Exception as error:  # noqa: BLE001 (whatever a model raises is the run's failure, not the worker's)
+        traceback.print_exc()
+        worker.send(Failure(_reason(error), for_good=False))
+        return
+    if interrupted.is_set() and outcome.status == "paused":
+        lifecycle.requeue(store, run.id, run.attempt, f"interrupted at step {outcome.step:,}; it goes on from there")
+    else:
+        lifecycle.end(store, run.id, run.attempt, outcome.status, outcome.error)
+
+
+def _parent_checkpoint(store: RunStore, run: RunRow) -> Checkpoint:
+    """The checkpoint that a child run starts from. Raises `CheckpointError` where it is gone."""
+    rows = [row for row in store.checkpoints(run.parent_id or "") if row.step == run.parent_step]
+    rows.sort(key=lambda row: row.kind == "complete")
+    if not rows:
+        raise CheckpointError(f"the checkpoint at step {run.parent_step} of run {run.parent_id} is gone")
+    return read_stored_checkpoint(store, rows[-1])
+
+
+def _resources(run: RunRow, dataset: Dataset, threads: int) -> Resources:
+    """What the run was begun with; for a new one, what suits it here."""
+    if run.device and run.precision and run.threads:
+        return Resources(run.device, run.precision, run.threads)
+    config = run.config
+    parameters = parameter_count(build_model(config, dataset.vocabulary_size))
+    return resolve(config, lambda: build_model(config, dataset.vocabulary_size), parameters, threads)
+
+
+def _said_at_start(run: RunRow, resources: Resources, from_step: int) -> str:
+    where = f"{resources.device}, {resources.precision}, {resources.threads} thread{'s' * (resources.threads != 1)}"
+    begun = f"goes on from step {from_step:,}" if from_step else "starts"
+    changed = f"; begun with torch {run.torch_version}" if run.torch_version not in (None, torch.__version__) else ""
+    return f"attempt {run.attempt} {begun} on {where}, torch {torch.__version__}{changed}"
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def _die_with_worker(worker: Connection) -> None:
+    """Ends this process at once when the pipe to the worker closes: whoever takes the run next is alone with it."""
+    try:
+        worker.recv()
+    except (EOFError, OSError):
+        os._exit(1)

@@ -1,0 +1,230 @@
+"""The worker: takes waiting runs, has each trained by a process of its own, and sees that none is lost."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
+from types import FrameType
+from typing import Any
+
+from lab.errors import WorkerError
+from lab.queue.file_lock import FileLock
+from lab.queue.slots import cores, threads_for
+from lab.queue.trainer_process import Failure, trainer_main
+from lab.store import lifecycle
+from lab.store.location import run_lock, worker_lock
+from lab.store.run_store import RunRow, RunStore
+
+STALL_SECONDS = 60.0
+"""How long a trainer's counter may stand still before the trainer is taken for hung and killed."""
+_POLL_SECONDS = 0.1
+_PRELOADED = ["torch", "torch._dynamo", "safetensors.torch", "lab.queue.trainer_process"]
+
+
+@dataclass
+class Trainer:
+    """A trainer at work, as its worker sees it."""
+
+    run: RunRow
+    threads: int
+    process: BaseProcess
+    pipe: Connection
+    beats: Any
+    last_beat: int = 0
+    last_change: float = field(default_factory=time.monotonic)
+    stalled: bool = False
+    told_to_end: bool = False
+    failure: Failure | None = None
+
+
+class Worker:
+    """Trains the queue of one database, as many runs at once as there are slots."""
+
+    def __init__(
+        self,
+        store: RunStore,
+        *,
+        slots: int | None = None,
+        stall_seconds: float = STALL_SECONDS,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self._store = store
+        self._slots = slots or cores()
+        self._stall_seconds = stall_seconds
+        self._say = say
+        self._trainers: list[Trainer] = []
+        self._ending = False
+        self._context = _context()
+        self._last_version: int | None = None
+
+    def run(self, *, until_empty: bool = False, idle_seconds: float | None = None) -> None:
+        """Trains what waits, until told to end by a signal, the queue is empty, or nothing came for a while.
+
+        Raises `WorkerError` where another worker trains this database.
+        """
+        lock = FileLock(worker_lock(self._store.database.path))
+        if not lock.acquire():
+            raise WorkerError(
+                f"a worker (process {lock.holder()}) already trains {self._store.database.path}; "
+                "stop it with: lab worker --stop"
+            )
+        previous = {number: signal.signal(number, self._end) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            self._recover()
+            self._serve(until_empty, idle_seconds)
+        finally:
+            for trainer in self._trainers:
+                trainer.process.kill()
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+            lock.release()
+
+    def _serve(self, until_empty: bool, idle_seconds: float | None) -> None:
+        last_busy = time.monotonic()
+        while True:
+            self._reap()
+            if self._ending:
+                self._tell_to_end()
+            else:
+                self._start_waiting()
+            if self._trainers:
+                last_busy = time.monotonic()
+            elif (
+                self._ending
+                or until_empty
+                or (idle_seconds is not None and time.monotonic() - last_busy > idle_seconds)
+            ):
+                return
+            pipes: list[Any] = [trainer.process.sentinel for trainer in self._trainers]
+            if pipes:
+                wait(pipes, timeout=_POLL_SECONDS)
+            else:
+                time.sleep(_POLL_SECONDS)
+
+    def _end(self, _signal: int, _frame: FrameType | None) -> None:
+        """On a signal: every trainer keeps a checkpoint, its run waits again, and then the worker ends."""
+        self._ending = True
+
+    def _tell_to_end(self) -> None:
+        for trainer in self._trainers:
+            if not trainer.told_to_end:
+                trainer.told_to_end = True
+                trainer.process.terminate()
+
+    def _recover(self) -> None:
+        """Takes up what a worker that died, or a `lab train` that died, left marked as training."""
+        for run in lifecycle.training_runs(self._store, "worker"):
+            lifecycle.requeue(self._store, run.id, run.attempt, "its worker ended; the run goes on from its checkpoint")
+        for run in lifecycle.training_runs(self._store, "command"):
+            if FileLock(run_lock(self._store.database.path, run.id)).holder() is None:
+                lifecycle.end(self._store, run.id, run.attempt, "paused", "the command that trained it ended")
+
+    def _start_waiting(self) -> None:
+        """Starts runs in the order of the queue while slots are free; a large one waits until it has its threads."""
+        version = self._store.data_version()
+        if version == self._last_version or self._free() <= 0:
+            return
+        waiting = lifecycle.waiting_runs(self._store)
+        for run in waiting:
+            threads = min(self._threads(run), self._slots)
+            if threads > self._free() or self._ending:
+                break
+            claimed = lifecycle.claim(self._store, run.id)
+            if claimed is not None:
+                self._start(claimed, threads)
+        else:
+            self._last_version = version
+
+    def _free(self) -> int:
+        return self._slots - sum(trainer.threads for trainer in self._trainers)
+
+    def _threads(self, run: RunRow) -> int:
+        facts = self._store.dataset(run.dataset_sha256, run.dataset_kind)
+        return run.threads or threads_for(run.config, len(facts.vocabulary) if facts else 1, self._slots)
+
+    def _start(self, run: RunRow, threads: int) -> None:
+        ours, theirs = self._context.Pipe()
+        beats = self._context.Value("Q", 0, lock=False)
+        process = self._context.Process(
+            target=trainer_main,
+            args=(self._store.database.path, run.id, threads, beats, theirs),
+            name=f"lab trainer {run.name}",
+            daemon=True,
+        )
+        process.start()
+        theirs.close()
+        self._trainers.append(Trainer(run, threads, process, ours, beats))
+        self._say(f"{run.name} ({run.id}): training, {run.steps:,} steps")
+
+    def _reap(self) -> None:
+        """Hears what trainers say, kills those that stand still, and takes in those that have ended."""
+        for trainer in list(self._trainers):
+            if trainer.process.is_alive():
+                self._watch(trainer)
+                continue
+            trainer.process.join()
+            self._hear(trainer)
+            self._trainers.remove(trainer)
+            trainer.pipe.close()
+            self._last_version = None
+            self._conclude(trainer)
+
+    def _watch(self, trainer: Trainer) -> None:
+        self._hear(trainer)
+        if trainer.beats.value != trainer.last_beat:
+            trainer.last_beat, trainer.last_change = trainer.beats.value, time.monotonic()
+        elif time.monotonic() - trainer.last_change > self._stall_seconds:
+            trainer.stalled = True
+            trainer.process.kill()
+
+    def _hear(self, trainer: Trainer) -> None:
+        try:
+            while trainer.pipe.poll():
+                trainer.failure = trainer.pipe.recv()
+        except (EOFError, OSError):
+            return  # its end is closed: the process has ended, and `_reap` says how
+
+    def _conclude(self, trainer: Trainer) -> None:
+        """Files an ended attempt. A trainer files its own end where it can; this is for those that could not."""
+        run, exit_code = trainer.run, trainer.process.exitcode
+        if trainer.told_to_end and trainer.failure is None:
+            lifecycle.requeue(self._store, run.id, run.attempt, "its worker was stopped; it goes on with the next")
+            self._say(f"{run.name} ({run.id}): {self._store.run(run.id).status}")
+            return
+        if trainer.failure is not None:
+            reason, for_good = trainer.failure.reason, trainer.failure.for_good
+        elif trainer.stalled:
+            reason, for_good = f"the trainer stood still for {self._stall_seconds:.0f} s and was killed", False
+        elif exit_code:
+            reason, for_good = f"the trainer died ({_said_of_exit(exit_code)})", False
+        else:
+            reason, for_good = "the trainer ended without a word", False
+        status = lifecycle.attempt_failed(self._store, run.id, run.attempt, reason, for_good=for_good)
+        if status is None:
+            self._say(f"{run.name} ({run.id}): {self._store.run(run.id).status}")
+        else:
+            self._say(f"{run.name} ({run.id}): {reason}; {'it is tried again' if status == 'queued' else status}")
+
+
+def _said_of_exit(exit_code: int) -> str:
+    if exit_code < 0:
+        return f"signal {signal.Signals(-exit_code).name}"
+    return f"exit status {exit_code}"
+
+
+def _context() -> ForkServerContext | SpawnContext:
+    """A fork server that has imported torch and computed nothing, so that a trainer is up in milliseconds."""
+    if sys.platform == "darwin":
+        return multiprocessing.get_context("spawn")  # forking is unsafe once Apple's frameworks are loaded
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOADED)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch would otherwise size its pool before a run's own is set
+    return context

@@ -1,0 +1,113 @@
+"""Where and how a run is computed: device, precision and threads, resolved once and kept with the run."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from lab.config.run_config import RunConfig
+from lab.errors import UsageError
+
+SMALL_MODEL = 1_000_000
+"""Parameters below which a GPU's launch overhead may cost more than its arithmetic saves."""
+_MEASURED_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a run is computed with; on the same of these, and the same torch, a run repeats bit for bit."""
+
+    device: str
+    precision: str
+    threads: int
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context of a forward pass."""
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16)
+
+    def apply(self) -> None:
+        """Sets what torch holds for the whole process."""
+        torch.set_num_threads(self.threads)
+        if self.device.startswith("cuda"):
+            torch.set_float32_matmul_precision("high")  # TF32 where bf16 does not apply
+
+
+def best_device() -> str:
+    """The fastest kind of device here: LAB_DEVICE where it is set, else cuda, mps or cpu.
+
+    Raises `UsageError` where LAB_DEVICE names one that is not here.
+    """
+    here = [name for name, found in _devices() if found]
+    wanted = os.environ.get("LAB_DEVICE", "").strip().lower()
+    if wanted and wanted not in here:
+        raise UsageError(f"LAB_DEVICE={wanted} is not here; this machine has {', '.join(here)}")
+    return wanted or here[0]
+
+
+def resolve(config: RunConfig, build: Callable[[], nn.Module], parameters: int, threads: int) -> Resources:
+    """Resources for a run that has none yet: the config's wishes, and what is measured to be faster here."""
+    device = best_device()
+    if device != "cpu" and parameters < SMALL_MODEL and not os.environ.get("LAB_DEVICE"):
+        device = _faster_device(config, build, device)
+    if config.precision != "auto":
+        precision = config.precision
+    elif device.startswith("cuda"):
+        precision = "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    elif device == "cpu" and parameters >= SMALL_MODEL // 2:
+        precision = "bf16" if _bf16_is_faster(config, threads) else "fp32"
+    else:
+        precision = "fp32"
+    return Resources(device, precision, threads)
+
+
+def _devices() -> list[tuple[str, bool]]:
+    return [("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available()), ("cpu", True)]
+
+
+def _faster_device(config: RunConfig, build: Callable[[], nn.Module], accelerator: str) -> str:
+    """The accelerator or the CPU, by the time of some training passes of this very model."""
+    return min((accelerator, "cpu"), key=lambda device: _seconds_per_pass(config, build().to(device), device))
+
+
+def _seconds_per_pass(config: RunConfig, model: nn.Module, device: str) -> float:
+    tokens = torch.zeros((config.batch_size, config.context_length), dtype=torch.long, device=device)
+    targets = tokens if config.predicts_every_position else tokens[:, -1:]
+
+    def training_pass() -> None:
+        _, loss = model(tokens, targets)
+        loss.backward()
+        if device != "cpu":
+            float(loss)  # waits for the device
+
+    return _seconds_per_call(training_pass)
+
+
+def _bf16_is_faster(config: RunConfig, threads: int) -> bool:
+    """Whether this processor multiplies a batch by a weight matrix faster in bf16."""
+    torch.set_num_threads(threads)
+    rows, c = config.batch_size * config.context_length, max(config.embedding_dim, config.hidden_dim)
+
+    def seconds(dtype: torch.dtype) -> float:
+        a, b = torch.ones(rows, c, dtype=dtype), torch.ones(c, 4 * c, dtype=dtype)
+        return _seconds_per_call(lambda: a @ b)
+
+    return 1.2 * seconds(torch.bfloat16) < seconds(torch.float32)
+
+
+def _seconds_per_call(call: Callable[[], object]) -> float:
+    """The shortest of repeated calls, after one to warm up."""
+    call()
+    shortest, until = float("inf"), time.perf_counter() + _MEASURED_SECONDS
+    while time.perf_counter() < until:
+        start = time.perf_counter()
+        call()
+        shortest = min(shortest, time.perf_counter() - start)
+    return shortest

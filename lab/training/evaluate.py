@@ -1,0 +1,58 @@
+"""The loss of a model over a split, or over a fixed part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lab.config.run_config import RunConfig
+from lab.datasets.dataset import Dataset
+from lab.models.layers import PADDING_TARGET
+from lab.training.batches import cut_targets
+
+_TOKENS_AT_ONCE = 16_384
+"""Positions in one forward pass; fixed, so that a loss is the same number wherever it is computed."""
+
+
+class Split:
+    """The examples a split is scored on, on the device: each character once, in windows that do not overlap.
+
+    The MLP's windows do: it predicts every character from the T before it, which is easier.
+    """
+
+    def __init__(self, config: RunConfig, dataset: Dataset, split: str, device: torch.device) -> None:
+        every_position = config.predicts_every_position
+        examples = dataset.evaluation_examples(split, config.context_length, every_position=every_position)
+        self._examples = torch.from_numpy(np.ascontiguousarray(examples)).to(device)  # (N, T+1)
+        self._every_position = every_position
+        self._at_once = max(1, _TOKENS_AT_ONCE // config.context_length)
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def evenly_spaced(self, count: int) -> Tensor:
+        """Places of so many examples spread over the split; all of them where there are no more."""
+        if count >= len(self):
+            return torch.arange(len(self))
+        return torch.arange(count) * len(self) // count
+
+    @torch.no_grad()
+    def loss(self, model: nn.Module, places: Tensor | None = None, *, beat: Callable[[], None] = lambda: None) -> float:
+        """Mean loss over every predicted character of the examples at some places (all by default), in nats."""
+        examples = self._examples if places is None else self._examples[places.to(self._examples.device)]
+        was_training = model.training
+        model.eval()
+        total = torch.zeros((), dtype=torch.float64)
+        characters = 0
+        for some in examples.split(self._at_once):
+            inputs, targets = cut_targets(some, every_position=self._every_position)
+            _, loss = model(inputs.clamp(min=0), targets)
+            predicted = int((targets != PADDING_TARGET).sum())
+            total += loss.double().cpu() * predicted
+            characters += predicted
+            beat()
+        model.train(was_training)
+        return float(total / characters)

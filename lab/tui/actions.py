@@ -1,0 +1,164 @@
+"""Everything a person can do, in one list: bindings, footer, help and palette are made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from textual.binding import Binding, BindingType
+
+FOOTER_KEYS = 7
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What is selected and shown: by this the footer chooses its keys."""
+
+    status: str | None = None
+    """Of the run under the cursor."""
+    runs: int = 0
+    marks: int = 0
+    undo: str = ""
+    pane: str = "runs"
+    single_pane: bool = False
+    zoomed: bool = False
+    filtered: bool = False
+    loaded: bool = False
+
+
+def _always(_: Situation) -> bool:
+    return True
+
+
+def _has_run(now: Situation) -> bool:
+    return now.status is not None
+
+
+def _in(*statuses: str) -> Callable[[Situation], bool]:
+    return lambda now: now.status in statuses
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing a person can do. Its id names the `action_…` method that does it.
+
+    `footer` ranks it there, 1 first, where `when` holds; 0 keeps it out.
+    """
+
+    id: str
+    keys: tuple[str, ...]
+    label: str
+    help: str
+    group: str
+    when: Callable[[Situation], bool] = _always
+    footer: int = 0
+    synonyms: str = ""
+    shown_key: str = ""
+
+    @property
+    def key_text(self) -> str:
+        """Its keys as they are shown: `space`, `*`, `ctrl+p`."""
+        return self.shown_key or " ".join(self.keys)
+
+
+ACTIONS: tuple[Action, ...] = (
+    # Runs
+    Action(
+        "new_run", ("n",), "new run", "Compose a run and queue it.", "Runs",
+        footer=2, synonyms="queue add train start",
+    ),
+    Action(
+        "edit_copy", ("e",), "edit a copy", "Compose a run that starts from this one's config.", "Runs",
+        when=_has_run, synonyms="duplicate clone config again",
+    ),
+    Action(
+        "pause_resume", ("p",), "pause/resume", "Pause a waiting or training run at a checkpoint, or let it go on.",
+        "Runs", when=_in("queued", "training", "paused"), footer=1, synonyms="hold continue",
+    ),
+    Action(
+        "stop", ("K",), "stop", "End a training run where it is and score it there; give up one that waits.",
+        "Runs", when=_in("queued", "training", "paused"), footer=3, synonyms="kill cancel abort end",
+    ),
+    Action(
+        "retry", ("R",), "retry", "Queue again what ended without finishing; it goes on from its last checkpoint.",
+        "Runs", when=_in("failed", "stopped", "cancelled", "diverged"), footer=1, synonyms="again rerun",
+    ),
+    Action(
+        "trash", ("d",), "trash", "Put the run away; its data stays.", "Runs",
+        when=_has_run, footer=7, synonyms="delete remove",
+    ),
+    Action(
+        "undo", ("u",), "undo", "Take back the last change to the runs.", "Runs",
+        when=lambda now: bool(now.undo), footer=4, synonyms="restore",
+    ),
+    # Select
+    Action("cursor_down", ("j", "down"), "down", "Move down.", "Select", shown_key="j ↓"),
+    Action("cursor_up", ("k", "up"), "up", "Move up.", "Select", shown_key="k ↑"),
+    Action("cursor_first", ("g", "home"), "first", "Move to the first.", "Select", shown_key="g home"),
+    Action("cursor_last", ("G", "end"), "last", "Move to the last.", "Select", shown_key="G end"),
+    Action(
+        "mark", ("space",), "mark", "Mark the run: marked runs are drawn over each other.", "Select",
+        when=_has_run, footer=2, synonyms="select overlay compare",
+    ),
+    Action(
+        "unmark_all", ("escape",), "clear", "Leave the filter or the zoom, or take away all marks.", "Select",
+        shown_key="esc", when=lambda now: bool(now.marks or now.filtered or now.zoomed), synonyms="marks filter back",
+    ),
+    Action(
+        "pin", ("*",), "baseline", "Pin the run as the baseline that val is compared with.", "Select",
+        when=_has_run, footer=6, synonyms="reference compare delta",
+    ),
+    Action(
+        "filter", ("/",), "filter", "Show only runs that match: words, stage:residual, val<2.1, lr<1e-3, -tag:quick.",
+        "Select", when=lambda now: now.runs > 0 or now.filtered, footer=5, synonyms="search find",
+    ),
+    Action("sort", ("s",), "sort", "Sort by the next column.", "Select", footer=8, synonyms="order"),
+    Action("sort_reverse", ("S",), "reverse", "Reverse the order.", "Select", synonyms="sort descending"),
+    # Panes
+    Action("next_pane", ("tab",), "next pane", "Go to the next pane.", "Panes", footer=9),
+    Action("previous_pane", ("shift+tab",), "previous pane", "Go to the pane before.", "Panes"),
+    Action("previous_tab", ("[",), "previous tab", "Show the tab before: sample, config, log.", "Panes"),
+    Action("next_tab", ("]",), "next tab", "Show the next tab: sample, config, log.", "Panes",
+           footer=10, synonyms="sample config log"),
+    Action(
+        "zoom", ("z",), "zoom", "Give the pane the whole screen, or give it back.", "Panes",
+        when=lambda now: not now.single_pane, footer=11, synonyms="maximize full screen",
+    ),
+    # Chart
+    Action("x_axis", ("x",), "x-axis", "Draw over steps, characters, seconds or FLOPs.", "Chart",
+           synonyms="step chars tokens flops time"),
+    Action("log_y", ("l",), "log y", "Draw the loss on a logarithmic scale.", "Chart", synonyms="logarithmic"),
+    Action("log_x", ("L",), "log x", "Draw the x-axis on a logarithmic scale.", "Chart", synonyms="logarithmic"),
+    Action("smooth_less", ("<",), "smooth less", "Smooth the curves less.", "Chart", synonyms="ema"),
+    Action("smooth_more", (">",), "smooth more", "Smooth the curves more; the raw ones stay dimmed behind.", "Chart",
+           synonyms="ema average"),
+    Action("whole_range", ("=",), "whole range", "Show the losses of the first steps too, or leave them out.", "Chart",
+           synonyms="zoom reset outliers"),
+    # lab
+    Action("help", ("?",), "keys", "Show what the keys do.", "lab", footer=12, synonyms="help shortcuts"),
+    Action("command_palette", ("ctrl+p",), "palette", "Find an action by its name.", "lab", synonyms="commands"),
+    Action("change_theme", (), "theme", "Choose the colours.", "lab", synonyms="dark light colours themes"),
+    Action("quit", ("q",), "quit", "Leave lab; what trains and waits goes on in the background.", "lab", footer=13,
+           synonyms="exit close"),
+    Action("stop_worker", (), "stop the worker",
+           "End the background worker: its runs keep a checkpoint and wait.", "lab", synonyms="kill background"),
+)  # fmt: skip
+
+ACTIONS_BY_ID = {action.id: action for action in ACTIONS}
+GROUPS = tuple(dict.fromkeys(action.group for action in ACTIONS))
+
+
+def bindings(*, priority: Iterable[str] = ()) -> list[BindingType]:
+    """The key bindings of all actions; those named come before whatever the focused widget would do."""
+    first = set(priority)
+    return [
+        Binding(key, action.id, action.label, show=False, priority=action.id in first, id=f"{action.id}.{key}")
+        for action in ACTIONS
+        for key in action.keys
+    ]
+
+
+def footer_actions(now: Situation) -> list[Action]:
+    """What the footer shows, by rank, at most seven."""
+    offered = [action for action in ACTIONS if action.footer and action.when(now)]
+    return sorted(offered, key=lambda action: action.footer)[:FOOTER_KEYS]

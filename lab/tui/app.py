@@ -1,0 +1,130 @@
+"""The application: it opens the store on a thread, hands out what was read, and looks after the worker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on
+from textual.app import App
+from textual.reactive import reactive
+
+from lab.errors import LabError
+from lab.tui.edits import Edits
+from lab.tui.messages import Edited, ReadFailed, SnapshotRead, WorkerChanged
+from lab.tui.palette import LabCommands
+from lab.tui.reader import Reader
+from lab.tui.screens.runs import RunsScreen
+from lab.tui.snapshot import Snapshot
+from lab.tui.theme import DARK, LIGHT
+from lab.tui.worker_minder import WorkerMinder
+
+
+class LabApp(App[None]):
+    """lab on the screen. It trains nothing and never waits for the database."""
+
+    TITLE = "lab"
+    CSS_PATH = "lab.tcss"
+    MODES: ClassVar = {"runs": RunsScreen}
+    DEFAULT_MODE = "runs"
+    COMMANDS: ClassVar = {LabCommands}
+
+    snapshot: reactive[Snapshot] = reactive(Snapshot, init=False)
+    loaded: reactive[bool] = reactive(False, init=False)
+    problem: reactive[str] = reactive("", init=False)
+    worker: reactive[int | None] = reactive(None, init=False)
+
+    def __init__(self, database: Path, *, clock: Callable[[], float] = time.time) -> None:
+        super().__init__()
+        self.database = database
+        self.clock = clock
+        self.edits = Edits()
+        self.reader = Reader(database, self.post_message)
+        self.minder = WorkerMinder(database, self.post_message)
+        self._read_problem = self._worker_problem = ""
+
+    def on_mount(self) -> None:
+        """Reads once the first frame is out: opening the store imports much."""
+        for theme in (DARK, LIGHT):
+            self.register_theme(theme)
+        self.theme = DARK.name
+        self.call_after_refresh(self._start_threads)
+
+    def _start_threads(self) -> None:
+        self.run_worker(self.reader.run, thread=True, group="reader", exit_on_error=False)
+
+    def on_unmount(self) -> None:
+        """Ends the threads; the worker goes on."""
+        self.reader.stop()
+        self.minder.stop()
+
+    @on(SnapshotRead)
+    def _read(self, message: SnapshotRead) -> None:
+        if not self.loaded:
+            self.loaded = True
+            self.run_worker(self.minder.run, thread=True, group="minder", exit_on_error=False)
+        self._read_problem = ""
+        self.snapshot = message.snapshot
+        self.minder.need(_has_work(message.snapshot))
+        self._show_problem()
+
+    @on(ReadFailed)
+    def _read_failed(self, message: ReadFailed) -> None:
+        self._read_problem = message.reason
+        self._show_problem()
+
+    @on(WorkerChanged)
+    def _worker_changed(self, message: WorkerChanged) -> None:
+        self.worker = message.pid
+        self._worker_problem = message.problem
+        self._show_problem()
+
+    @on(Edited)
+    def _edited(self, message: Edited) -> None:
+        self.notify(
+            message.text, severity="warning" if message.failed else "information", markup=False, timeout=4
+        )
+
+    def _show_problem(self) -> None:
+        self.problem = self._read_problem or self._worker_problem
+
+    def edit(self, change: Callable[[], str]) -> None:
+        """Makes a change on a thread and says how it went."""
+
+        def work() -> None:
+            from sqlalchemy.exc import SQLAlchemyError
+
+            try:
+                self.post_message(Edited(change()))
+            except LabError as error:
+                self.post_message(Edited(str(error), failed=True))
+            except SQLAlchemyError as error:
+                self.post_message(Edited(f"not done: {getattr(error, 'orig', None) or error}", failed=True))
+
+        self.run_worker(work, thread=True, group="edits", exit_on_error=False)
+
+    def stop_worker(self) -> None:
+        """Ends the background worker, on a thread."""
+
+        def stop() -> str:
+            from lab.queue import requests
+
+            self.minder.rest()
+            return "the worker has ended" if requests.stop_worker(self.database) else "there is no worker"
+
+        self.edit(stop)
+
+
+def _has_work(snapshot: Snapshot) -> bool:
+    return any(
+        run.status == "queued" or (run.status == "training" and run.trained_by == "worker") for run in snapshot.runs
+    )
+
+
+def run_tui(database: Path) -> int:
+    """Runs lab on the screen until it is left; returns the exit status."""
+    app = LabApp(database)
+    app.run()
+    return app.return_code or 0

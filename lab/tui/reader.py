@@ -1,0 +1,200 @@
+"""The thread that reads the database: it polls for changes, reads what is wanted, and posts snapshots."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual.message import Message
+
+from lab.errors import LabError
+from lab.tui.messages import ReadFailed, SnapshotRead
+from lab.tui.snapshot import CountedBigram, Curve, Detail, References, Snapshot, Wanted
+from lab.tui.theme import run_slot
+
+if TYPE_CHECKING:
+    from lab.store.run_store import RunRow, RunStore
+
+POLL_SECONDS = 0.25
+RETRY_SECONDS = 2.0
+EVENTS_SHOWN = 300
+CURVES = ("train/loss", "val/loss", "seconds")
+
+
+class Reader:
+    """Owns the store; `run` is a thread's work, the other methods are called from the screen's thread."""
+
+    def __init__(self, database: Path, post: Callable[[Message], object]) -> None:
+        self._path = database
+        self._post = post
+        self._wanted = Wanted()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._opened = threading.Event()
+        self._store: RunStore | None = None
+        self._curves = _CurveCache()
+        self._slots: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
+        self._references: dict[tuple[str, str], References] = {}
+        self._untrained: CountedBigram | None = None
+
+    def want(self, wanted: Wanted) -> None:
+        """Says which curves and details the next snapshot must hold."""
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self._wake.set()
+
+    def stop(self) -> None:
+        """Ends the thread's work soon."""
+        self._stopping = True
+        self._wake.set()
+        self._opened.set()
+
+    def store(self) -> RunStore:
+        """The open store; waits for it, so not for the screen's thread. Raises `LabError` where it did not open."""
+        self._opened.wait()
+        if self._store is None:
+            raise LabError(f"database {self._path} is not open")
+        return self._store
+
+    def run(self) -> None:
+        """Opens the store and reads it until `stop`."""
+        from lab.store.run_store import RunStore
+
+        try:
+            self._store = RunStore.open(self._path)
+        except LabError as error:
+            self._post(ReadFailed(str(error), final=True))
+            return
+        finally:
+            self._opened.set()
+        try:
+            self._poll(self._store)
+        finally:
+            self._store.close()
+
+    def _poll(self, store: RunStore) -> None:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        seen: tuple[int, Wanted] | None = None
+        while not self._stopping:
+            self._wake.clear()
+            pause = POLL_SECONDS
+            try:
+                state = (store.data_version(), self._wanted)
+                if state != seen:
+                    self._post(SnapshotRead(self._read(store, state[1])))
+                    seen = state
+            except (SQLAlchemyError, LabError) as error:
+                said = getattr(error, "orig", None) or error
+                self._post(ReadFailed(f"the database cannot be read: {said}"))
+                seen, pause = None, RETRY_SECONDS
+            self._wake.wait(pause)
+
+    def _read(self, store: RunStore, wanted: Wanted) -> Snapshot:
+        runs = tuple(store.runs())
+        if any(run.id not in self._slots for run in runs):
+            self._assign_slots([*runs, *store.runs(trashed=True)])
+        if not runs and self._untrained is None:
+            self._post(SnapshotRead(Snapshot()))  # counting takes a moment; the screen need not wait for it
+            self._untrained = counted_bigram()
+        by_id = {run.id: run for run in runs}
+        drawn = [by_id[run_id] for run_id in wanted.curves if run_id in by_id]
+        return Snapshot(
+            runs=runs,
+            slots=dict(self._slots),
+            curves={run.id: self._curves.read(store, run) for run in drawn},
+            references=self._read_references(store, drawn),
+            detail=self._read_detail(store, wanted.detail) if wanted.detail in by_id else None,
+            untrained=self._untrained,
+        )
+
+    def _assign_slots(self, runs: Iterable[RunRow]) -> None:
+        for run in sorted(runs, key=lambda run: run.id):
+            if run.id not in self._slots:
+                nth = self._counts.get(run.stage, 0)
+                self._slots[run.id] = run_slot(run.stage, nth)
+                self._counts[run.stage] = nth + 1
+
+    def _read_references(self, store: RunStore, runs: Iterable[RunRow]) -> dict[tuple[str, str], References]:
+        for sha256, kind in {(run.dataset_sha256, run.dataset_kind) for run in runs} - self._references.keys():
+            from lab.datasets.counting import guessing_evenly
+
+            facts = store.dataset(sha256, kind)
+            if facts is not None:
+                evenly = guessing_evenly(len(facts.vocabulary))
+                self._references[sha256, kind] = References(facts.name, evenly, facts.counting_loss)
+        return dict(self._references)
+
+    def _read_detail(self, store: RunStore, run_id: str | None) -> Detail | None:
+        if run_id is None:
+            return None
+        return Detail(run_id, store.last_sample(run_id), tuple(store.events(run_id, limit=EVENTS_SHOWN)))
+
+
+class _CurveCache:
+    """Curves as they were last read; of a run that trains only the new end is read again."""
+
+    def __init__(self) -> None:
+        self._curves: dict[tuple[str, str], Curve] = {}
+        self._states: dict[str, tuple[object, ...]] = {}
+
+    def read(self, store: RunStore, run: RunRow) -> dict[str, Curve]:
+        """The curves of one run, as they are now."""
+        before = self._states.get(run.id)
+        state = (run.attempt, run.status, run.ended_at)
+        if before is None or before[0] != run.attempt:
+            for metric in CURVES:
+                self._curves.pop((run.id, metric), None)
+        if before != state or run.status == "training":
+            for metric in CURVES:
+                self._curves[run.id, metric] = self._extended(store, run, metric)
+            self._states[run.id] = state
+        return {metric: self._curves[run.id, metric] for metric in CURVES}
+
+    def _extended(self, store: RunStore, run: RunRow, metric: str) -> Curve:
+        import numpy as np
+
+        known = self._curves.get((run.id, metric))
+        if known is None or not len(known.steps):
+            points = store.points(run.id, metric)
+            return Curve(points.steps, points.values, (run.attempt, len(points)))
+        new = store.points(run.id, metric, from_step=int(known.steps[-1]))
+        last_alike = len(new) == 1 and new.steps[0] == known.steps[-1]
+        if not len(new) or (last_alike and np.array_equal(new.values, known.values[-1:], equal_nan=True)):
+            return known
+        # The last bucket may have been half full: it is read again with what came after it.
+        steps = np.concatenate([known.steps[:-1], new.steps])
+        values = np.concatenate([known.values[:-1], new.values])
+        return Curve(steps, values, (run.attempt, known.version[1] + 1))
+
+
+def counted_bigram(name: str = "shakespeare", characters: int = 300) -> CountedBigram | None:
+    """What guessing evenly and a bigram by counting make of a shipped dataset; None where it cannot be read."""
+    import numpy as np
+
+    from lab.datasets.counting import counted_bigram as probabilities_of
+    from lab.datasets.counting import counting_loss, guessing_evenly
+    from lab.datasets.dataset import load_dataset
+
+    try:
+        dataset = load_dataset(name)
+    except LabError:
+        return None
+    vocabulary = dataset.vocabulary_size
+    generator = np.random.default_rng(1337)
+    evenly = generator.integers(vocabulary, size=characters)
+    table = probabilities_of(dataset).cumsum(axis=1)
+    written = [dataset.tokenizer.start_id]
+    for threshold in generator.random(characters):
+        written.append(min(int(np.searchsorted(table[written[-1]], threshold)), vocabulary - 1))
+    return CountedBigram(
+        dataset=dataset.name,
+        vocabulary_size=vocabulary,
+        guessing_evenly=guessing_evenly(vocabulary),
+        counting=counting_loss(dataset),
+        even_sample=dataset.tokenizer.decode([int(i) for i in evenly]),
+        counted_sample=dataset.tokenizer.decode(written[1:]),
+    )

@@ -1,0 +1,69 @@
+"""What a person can change about the chart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rich.text import Text
+from textual.reactive import reactive
+
+from lab.tui.chart_frame import ChartContent
+from lab.tui.curves import MOST_LINES, SMOOTHINGS, ChartOptions, x_axes
+from lab.tui.screens.lab_screen import LabScreen
+from lab.tui.snapshot import Snapshot
+
+
+class ChartActions(LabScreen):
+    """The chart's keys; a mode that has a chart is one of these."""
+
+    options: reactive[ChartOptions] = reactive(ChartOptions, init=False)
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """The runs that are drawn."""
+        raise NotImplementedError
+
+    def action_x_axis(self) -> None:
+        """Draws over the next of what is known of every drawn run."""
+        snapshot: Snapshot = self.lab.snapshot
+        known = x_axes(snapshot, self.drawn)
+        place = known.index(self.options.x) if self.options.x in known else 0
+        self.options = replace(self.options, x=known[(place + 1) % len(known)])
+
+    def action_log_y(self) -> None:
+        """Switches the loss between linear and logarithmic."""
+        self.options = replace(self.options, log_y=not self.options.log_y)
+
+    def action_log_x(self) -> None:
+        """Switches the x-axis between linear and logarithmic."""
+        self.options = replace(self.options, log_x=not self.options.log_x)
+
+    def action_smooth_less(self) -> None:
+        """Smooths less."""
+        self.options = replace(self.options, smoothing=max(0, self.options.smoothing - 1))
+
+    def action_smooth_more(self) -> None:
+        """Smooths more."""
+        self.options = replace(self.options, smoothing=min(len(SMOOTHINGS) - 1, self.options.smoothing + 1))
+
+    def action_whole_range(self) -> None:
+        """Shows the first steps too, or leaves them out of the range."""
+        self.options = replace(self.options, whole_range=not self.options.whole_range)
+
+    def chart_heading(self, content: ChartContent, count: int) -> Text:
+        """What is drawn, and how."""
+        options = self.options
+        said = Text("Loss")
+        named = any(line.label for line in content.lines)
+        details = []
+        if count > MOST_LINES:
+            details.append(f"{MOST_LINES} of {count} runs")
+        if named:
+            weight = SMOOTHINGS[options.smoothing]
+            details.append(f"train dimmed, smoothed {weight:g}" if weight else "train dimmed")
+        details += [word for word, on in (("log y", options.log_y), ("log x", options.log_x)) if on]
+        if options.whole_range:
+            details.append("whole range")
+        for detail in details:
+            said.append(f" · {detail}")
+        return said

@@ -1,0 +1,369 @@
+"""The Runs mode: waiting, training and stored runs in one table, the marked ones' curves, and one run's details."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.reactive import reactive
+from textual.widget import Widget
+from textual.widgets import DataTable, Static
+
+from lab.analysis.run_filter import RunFilter
+from lab.tui.actions import Situation, bindings, footer_actions
+from lab.tui.curves import ChartOptions, chart_content
+from lab.tui.screens.chart_actions import ChartActions
+from lab.tui.screens.queue_actions import QueueActions
+from lab.tui.snapshot import Snapshot, Wanted
+from lab.tui.theme import theme_colours
+from lab.tui.widgets.bars import BarFacts, KeyBar, PaneStrip, StatusBar
+from lab.tui.widgets.detail_pane import TABS, DetailPane
+from lab.tui.widgets.empty_state import EmptyState
+from lab.tui.widgets.filter_bar import FilterBar
+from lab.tui.widgets.loss_chart import LossChart
+from lab.tui.widgets.run_columns import COLUMNS_BY_KEY, SORTS, Look, ordered
+from lab.tui.widgets.run_table import RunTable
+
+if TYPE_CHECKING:
+    from lab.store.run_store import RunRow
+
+SINGLE_PANE_BELOW = (100, 30)
+SMALLEST = (60, 16)
+AGE_SECONDS = 5.0
+PANES = ("runs", "chart", "detail")
+
+
+class RunsScreen(QueueActions, ChartActions):
+    """Runs. What is selected lives here; the widgets show it."""
+
+    BINDINGS = bindings(priority=("next_pane", "previous_pane"))
+    AUTO_FOCUS = "#runs"
+
+    marks: reactive[tuple[str, ...]] = reactive((), init=False)
+    baseline: reactive[str | None] = reactive(None, init=False)
+    sort: reactive[str] = reactive("", init=False)
+    reverse: reactive[bool] = reactive(False, init=False)
+    filter: reactive[RunFilter] = reactive(RunFilter, init=False)
+    options: reactive[ChartOptions] = reactive(ChartOptions, init=False)
+    pane: reactive[str] = reactive("runs", init=False)
+    zoomed: reactive[bool] = reactive(False, init=False)
+
+    def compose(self) -> ComposeResult:
+        """The status bar, the panes, the key bar."""
+        yield StatusBar(id="status")
+        yield PaneStrip(("runs", "chart", *TABS), id="strip")
+        with Vertical(id="body"):
+            yield RunTable(id="runs")
+            yield EmptyState(id="empty")
+            yield FilterBar(id="filter")
+            with Horizontal(id="below"):
+                yield LossChart(id="chart")
+                yield DetailPane(id="detail")
+        yield Static(f"lab needs {SMALLEST[0]}×{SMALLEST[1]}: make the window larger", id="too-small", markup=False)
+        yield KeyBar(id="keys")
+
+    def on_mount(self) -> None:
+        """Follows what is read."""
+        for name in ("snapshot", "loaded", "problem", "worker", "theme"):
+            self.watch(self.app, name, self._app_changed)
+        self.set_interval(AGE_SECONDS, self._show_table)
+        self._arrange()
+
+    # What is selected
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What is known of the database."""
+        return self.lab.snapshot
+
+    @property
+    def run(self) -> RunRow | None:
+        """The run under the cursor."""
+        run_id = self.query_one(RunTable).run_id
+        return next((run for run in self.snapshot.runs if run.id == run_id), None)
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """The runs whose curves are drawn: the marked ones, else the one under the cursor."""
+        if self.marks:
+            known = {run.id for run in self.snapshot.runs}
+            return tuple(run_id for run_id in self.marks if run_id in known)
+        run_id = self.query_one(RunTable).run_id
+        return (run_id,) if run_id else ()
+
+    @property
+    def single(self) -> bool:
+        """Whether there is room for one pane only."""
+        width, height = self.app.size
+        return width < SINGLE_PANE_BELOW[0] or height < SINGLE_PANE_BELOW[1]
+
+    @property
+    def situation(self) -> Situation:
+        """What the footer goes by."""
+        run = self.run
+        return Situation(
+            status=run.status if run else None,
+            runs=len(self.snapshot.runs),
+            marks=len(self.marks),
+            undo=self.lab.edits.next_undo,
+            pane=self.pane,
+            single_pane=self.single,
+            zoomed=self.zoomed,
+            filtered=bool(self.filter.terms),
+            loaded=self.lab.loaded,
+        )
+
+    def look(self) -> Look:
+        """What the cells of the table, and the details, depend on."""
+        waiting = sorted(
+            (run for run in self.snapshot.runs if run.status == "queued"), key=lambda run: run.queue_position or 0.0
+        )
+        return Look(
+            now=self.lab.clock(),
+            dark=self.app.current_theme.dark,
+            colours=theme_colours(self.app.theme_variables),
+            slots=self.snapshot.slots,
+            marks=frozenset(self.marks),
+            baseline=next((run for run in self.snapshot.runs if run.id == self.baseline), None),
+            places={run.id: place for place, run in enumerate(waiting, start=1)},
+        )
+
+    # Showing it
+
+    def _app_changed(self) -> None:
+        self._arrange()
+        self._show_table()
+        self._selection_changed()
+
+    def _show_table(self) -> None:
+        runs = [run for run in self.snapshot.runs if self.filter(run)]
+        table = self.query_one(RunTable)
+        table.show(ordered(runs, self.sort, reverse=self.reverse), self.look(), sort=self.sort, reverse=self.reverse)
+        table.set_heading(shown=len(runs), of=len(self.snapshot.runs), marks=len(self.marks), sort=self.sort)
+        if self.snapshot.training:
+            self._show_status()
+
+    def _selection_changed(self) -> None:
+        run, drawn = self.run, self.drawn
+        self.lab.reader.want(Wanted(drawn, run.id if run else None))
+        look = self.look()
+        self.query_one(DetailPane).show(run, self.snapshot.detail, look)
+        content = chart_content(
+            self.snapshot, drawn, self.options, dark=look.dark, background=look.colours["background"]
+        )
+        chart = self.query_one(LossChart)
+        chart.show(content)
+        chart.border_title = self.chart_heading(content, len(drawn))
+        self._show_bars()
+
+    def _show_bars(self) -> None:
+        colours = theme_colours(self.app.theme_variables)
+        self.query_one(KeyBar).show(footer_actions(self.situation), colours)
+        self.query_one(PaneStrip).show(self._page(), colours)
+        self.query_one(EmptyState).show(self.snapshot.untrained, colours, loaded=self.lab.loaded)
+        self._show_status()
+
+    def _show_status(self) -> None:
+        lab = self.lab
+        colours = theme_colours(self.app.theme_variables)
+        facts = BarFacts(lab.database, self.snapshot, colours, lab.loaded, lab.worker is not None, lab.problem)
+        self.query_one(StatusBar).show(facts)
+
+    # Panes
+
+    def _arrange(self) -> None:
+        """Shows the panes that there is room for."""
+        empty = not self.snapshot.runs
+        alone = self.single or self.zoomed
+        width, height = self.app.size
+        self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "-tiny")
+        self.set_class(self.single and not empty, "-single")
+        shown = {pane: not empty and (not alone or pane == self.pane) for pane in PANES}
+        shown["empty"] = empty
+        shown["below"] = shown["chart"] or shown["detail"]
+        for name, is_shown in shown.items():
+            self.query_one(f"#{name}").display = is_shown
+        self.query_one("#runs").set_class(alone, "-alone")
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Panes come and go with the room there is."""
+        self._arrange()
+        self._show_bars()
+
+    def go_to(self, pane: str) -> None:
+        """Shows a pane and gives it the keys."""
+        self.pane = pane
+        self._arrange()
+        self.query_one(f"#{pane}").focus()
+        self._show_bars()
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """The pane that has the keys is the current one."""
+        if event.widget.id in PANES:
+            self.pane = event.widget.id or "runs"
+            self._show_bars()
+
+    def _page(self) -> int:
+        """Which of the strip's names is shown: runs, chart, and the tabs of the details."""
+        tab = self.query_one(DetailPane).tab
+        return 2 + TABS.index(tab) if self.pane == "detail" else PANES.index(self.pane)
+
+    def _to_page(self, page: int) -> None:
+        page %= 2 + len(TABS)
+        if page >= 2:
+            self.query_one(DetailPane).tab = TABS[page - 2]
+        self.go_to(PANES[min(page, 2)])
+
+    @on(PaneStrip.Chosen)
+    def _strip_clicked(self, event: PaneStrip.Chosen) -> None:
+        self._to_page(event.place)
+
+    def action_next_pane(self, step: int = 1) -> None:
+        """Goes to the next pane; where one fills the screen, through the details' tabs too."""
+        if not self.snapshot.runs:
+            return
+        if self.single:
+            self._to_page(self._page() + step)
+        else:
+            self.go_to(PANES[(PANES.index(self.pane) + step) % len(PANES)])
+
+    def action_previous_pane(self) -> None:
+        """Goes to the pane before."""
+        self.action_next_pane(-1)
+
+    def action_next_tab(self, step: int = 1) -> None:
+        """Shows another tab of the details."""
+        if not self.snapshot.runs:
+            return
+        detail = self.query_one(DetailPane)
+        detail.tab = TABS[(TABS.index(detail.tab) + step) % len(TABS)]
+        if self.single or self.zoomed:
+            self.go_to("detail")
+        self._show_bars()
+
+    def action_previous_tab(self) -> None:
+        """Shows the tab before."""
+        self.action_next_tab(-1)
+
+    def action_zoom(self) -> None:
+        """Gives the current pane the whole screen, or gives it back."""
+        if not self.single and self.snapshot.runs:
+            self.zoomed = not self.zoomed
+            self.go_to(self.pane)
+
+    # Moving, marking, filtering, sorting
+
+    @on(DataTable.RowHighlighted, "#runs")
+    def _cursor_moved(self) -> None:
+        self._selection_changed()
+
+    def _move(self, table_action: str, scroll: str) -> None:
+        """Moves the cursor; in the details, the text."""
+        target: Widget = self.query_one(DetailPane) if self.pane == "detail" else self.query_one(RunTable)
+        getattr(target, scroll if self.pane == "detail" else table_action)()
+
+    def action_cursor_down(self) -> None:
+        """Moves down."""
+        self._move("action_cursor_down", "action_scroll_down")
+
+    def action_cursor_up(self) -> None:
+        """Moves up."""
+        self._move("action_cursor_up", "action_scroll_up")
+
+    def action_cursor_first(self) -> None:
+        """Moves to the first."""
+        self._move("action_scroll_top", "action_scroll_home")
+
+    def action_cursor_last(self) -> None:
+        """Moves to the last."""
+        self._move("action_scroll_bottom", "action_scroll_end")
+
+    def action_mark(self) -> None:
+        """Marks the run under the cursor, or takes its mark away, and goes on to the next."""
+        run = self.run
+        if run is None:
+            return
+        self.marks = (
+            tuple(marked for marked in self.marks if marked != run.id)
+            if run.id in self.marks
+            else (*self.marks, run.id)
+        )
+        if self.pane == "runs":
+            self.query_one(RunTable).action_cursor_down()
+
+    def action_unmark_all(self) -> None:
+        """Leaves what was entered last: the zoom, the filter, the marks."""
+        bar = self.query_one(FilterBar)
+        if self.zoomed:
+            self.action_zoom()
+        elif bar.display or self.filter.terms:
+            bar.clear()
+        else:
+            self.marks = ()
+
+    def action_pin(self) -> None:
+        """Pins the run under the cursor as the baseline, or takes it off."""
+        run = self.run
+        if run is not None:
+            self.baseline = None if run.id == self.baseline else run.id
+
+    def watch_marks(self) -> None:
+        """Marks change the table and the curves."""
+        self._app_changed()
+
+    def watch_baseline(self) -> None:
+        """The baseline brings a column with it."""
+        self._app_changed()
+
+    def watch_filter(self) -> None:
+        """Other runs are shown."""
+        self._app_changed()
+
+    def watch_options(self) -> None:
+        """The chart is drawn another way."""
+        self._selection_changed()
+
+    def action_filter(self) -> None:
+        """Opens the line to filter by."""
+        if self.snapshot.runs:
+            if self.single:
+                self.go_to("runs")
+            self.query_one(FilterBar).open()
+
+    @on(FilterBar.Changed)
+    def _filter_changed(self, event: FilterBar.Changed) -> None:
+        self.filter = event.filter
+
+    @on(FilterBar.Closed)
+    def _filter_closed(self) -> None:
+        self.query_one(RunTable).focus()
+
+    def action_sort(self) -> None:
+        """Sorts by the next column."""
+        shown = {column.key for column in self.query_one(RunTable).columns_shown}
+        sorts = [sort for sort in SORTS if not sort or sort in shown]
+        place = sorts.index(self.sort) if self.sort in sorts else 0
+        self._sort_by(sorts[(place + 1) % len(sorts)])
+
+    def action_sort_reverse(self) -> None:
+        """Turns the order round."""
+        self._sort_by(self.sort, reverse=not self.reverse)
+
+    @on(RunTable.SortAsked)
+    def _head_clicked(self, event: RunTable.SortAsked) -> None:
+        if COLUMNS_BY_KEY[event.column].sort:
+            self._sort_by(event.column, reverse=event.column == self.sort and not self.reverse)
+        elif event.column == "status":
+            self._sort_by("")
+
+    def _sort_by(self, sort: str, *, reverse: bool = False) -> None:
+        self.sort, self.reverse = sort, reverse
+        self._show_table()
+
+    @on(KeyBar.Pressed)
+    async def _key_clicked(self, event: KeyBar.Pressed) -> None:
+        await self.run_action(event.action)
+
+

@@ -1,0 +1,82 @@
+"""What the screen knows of the database at one moment; made by the reader's thread, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from lab.store.run_store import EventRow, RunRow, SampleRow
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """One metric of a run over steps. `version` changes with the data, so that equal ones need no new drawing."""
+
+    steps: np.ndarray
+    values: np.ndarray
+    version: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class References:
+    """The losses on a dataset of the models that need no training."""
+
+    dataset: str
+    guessing_evenly: float
+    counting: float
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What is told of the run under the cursor alone."""
+
+    run_id: str
+    sample: SampleRow | None
+    events: tuple[EventRow, ...]
+
+
+@dataclass(frozen=True)
+class CountedBigram:
+    """What can be said of a dataset without training: shown where there are no runs yet."""
+
+    dataset: str
+    vocabulary_size: int
+    guessing_evenly: float
+    counting: float
+    even_sample: str
+    counted_sample: str
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the screen needs beyond the list of runs."""
+
+    curves: tuple[str, ...] = ()
+    detail: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """Every run as it stood, with the curves and details that were wanted."""
+
+    runs: tuple[RunRow, ...] = ()
+    slots: Mapping[str, int] = field(default_factory=dict)
+    """The place of each run's colour in the palette."""
+    curves: Mapping[str, Mapping[str, Curve]] = field(default_factory=dict)
+    references: Mapping[tuple[str, str], References] = field(default_factory=dict)
+    detail: Detail | None = None
+    untrained: CountedBigram | None = None
+
+    @property
+    def training(self) -> tuple[RunRow, ...]:
+        """Runs that are being trained."""
+        return tuple(run for run in self.runs if run.status == "training")
+
+    @property
+    def waiting(self) -> int:
+        """How many runs wait in the queue."""
+        return sum(run.status == "queued" for run in self.runs)

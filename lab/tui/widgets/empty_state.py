@@ -1,0 +1,58 @@
+"""What an empty database shows: the two models that need no training, and what to press."""
+
+from __future__ import annotations
+
+from rich.text import Text
+from textual.widgets import Static
+
+from lab.tui import text
+from lab.tui.snapshot import CountedBigram
+
+SAMPLE_WIDTH = 44
+
+
+class EmptyState(Static):
+    """The first thing a newcomer sees."""
+
+    BORDER_TITLE = "Runs"
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
+        super().__init__(id=id, markup=False)
+
+    def show(self, untrained: CountedBigram | None, colours: dict[str, str], *, loaded: bool) -> None:
+        """Shows what is known so far."""
+        self.update(_said(untrained, colours, loaded, self.app.size.width))
+
+
+def _said(untrained: CountedBigram | None, colours: dict[str, str], loaded: bool, width: int) -> Text:
+    muted, strong = colours["text-muted"], f"bold {colours['accent']}"
+    said = Text()
+    if not loaded:
+        return Text("\n  opening the database…", muted)
+    said.append("\n  No runs yet. ", "bold")
+    said.append("What does each piece of a language model buy?\n\n", muted)
+    said.append("  n", strong)
+    said.append("            one run: choose a stage, it trains in the background\n")
+    said.append("  lab ladder", strong)
+    said.append("   in another terminal: the whole ladder, in a few minutes\n")
+    said.append("  ?", strong)
+    said.append("            every key\n\n")
+    if untrained is None:
+        said.append("  counting pairs of characters…", muted)
+        return said
+    sample_width = max(10, min(SAMPLE_WIDTH, width - 44))
+    said.append(f"  without any training, on {text.literal(untrained.dataset)}", muted)
+    said.append(f" ({untrained.vocabulary_size} characters)\n\n", muted)
+    said.append(f"  {'':<20}{'val':>6}{'choices':>9}   a sample\n", muted)
+    rows = (
+        ("guessing evenly", untrained.guessing_evenly, untrained.even_sample),
+        ("bigram by counting", untrained.counting, untrained.counted_sample),
+    )
+    for name, value, sample in rows:
+        line = text.clip(text.literal(" ".join(sample.split()))[: sample_width * 2], sample_width)
+        said.append(f"  {name:<20}")
+        said.append(f"{value:>6.3f}{text.choices(value):>9}", "bold")
+        said.append(f"   {line}\n", colours["secondary"])
+    said.append("\n  val is the loss on text it was not made from; choices is e^loss: guessing evenly is as unsure\n", muted)
+    said.append("  as choosing among all characters. A model is worth what it takes off these two.", muted)
+    return said

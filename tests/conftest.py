@@ -1,0 +1,104 @@
+"""What all tests share: the `--full` option, the markers, and small texts, datasets and databases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.datasets.dataset import Dataset, load_dataset
+from lab.store.run_store import DatasetFacts, RunStore
+
+# A text that an epoch of a tiny model goes through in no time, and yet of more than one kind of character.
+PROSE = "To be, or not to be: that is the question.\nWhether 'tis nobler in the mind to suffer\n" * 40
+NAMES = ("emma", "olivia", "ava", "isabella", "sophia", "charlotte", "mia", "amelia", "harper", "evelyn") * 12
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the option that runs the long tests too."""
+    parser.addoption("--full", action="store_true", help="run the tests that take long, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skips what was not asked for, or what this machine cannot run, and says why."""
+    if not config.getoption("--full"):
+        _skip(items, "full", "takes long; runs with --full")
+    if any(item.get_closest_marker("gpu") for item in items) and not _cuda():
+        _skip(items, "gpu", "needs CUDA, which this machine lacks")
+
+
+def _skip(items: list[pytest.Item], marker: str, reason: str) -> None:
+    for item in items:
+        if item.get_closest_marker(marker):
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _cuda() -> bool:
+    import torch  # imported only where a test that needs it was collected
+
+    return torch.cuda.is_available()
+
+
+@pytest.fixture
+def database_path(tmp_path: Path) -> Path:
+    """Where a test may make its database; nothing is there yet."""
+    return tmp_path / "runs.db"
+
+
+@pytest.fixture
+def store(database_path: Path) -> Iterator[RunStore]:
+    """An empty database, opened."""
+    opened = RunStore.open(database_path)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def dataset_facts() -> DatasetFacts:
+    """What a database keeps of a small dataset."""
+    return DatasetFacts(
+        sha256="5" * 64,
+        kind="stream",
+        name="shakespeare",
+        path="/texts/shakespeare.txt",
+        characters=1000,
+        vocabulary=("\n", " ", "a", "b"),
+        counting_loss=1.25,
+    )
+
+
+@pytest.fixture
+def text_file(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a text (or bytes) to a new file and returns its path."""
+
+    def write(content: str | bytes = PROSE, name: str = "text.txt") -> Path:
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def prose_file(text_file: Callable[..., Path]) -> Path:
+    """A small stream: 3,440 characters of prose."""
+    return text_file(PROSE, "prose.txt")
+
+
+@pytest.fixture
+def names_file(text_file: Callable[..., Path]) -> Path:
+    """A small list of 120 words."""
+    return text_file("\n".join(NAMES) + "\n", "few-names.txt")
+
+
+@pytest.fixture
+def prose(prose_file: Path) -> Dataset:
+    """A small stream, read."""
+    return load_dataset(str(prose_file), "stream")
+
+
+@pytest.fixture
+def few_names(names_file: Path) -> Dataset:
+    """A small dataset of words, read."""
+    return load_dataset(str(names_file), "words")
