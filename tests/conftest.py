@@ -6,9 +6,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from lab.datasets.dataset import Dataset, load_dataset
 from lab.store.run_store import DatasetFacts, RunStore
+
+# Other work on the machine is no reason for a property to fail.
+settings.register_profile("lab", deadline=None)
+settings.load_profile("lab")
 
 # A text that an epoch of a tiny model goes through in no time, and yet of more than one kind of character.
 PROSE = "To be, or not to be: that is the question.\nWhether 'tis nobler in the mind to suffer\n" * 40

@@ -129,8 +129,8 @@ def _condition(field: str, sign: str, value: str) -> Callable[[Any], bool]:
     if field in RunConfig.model_fields:
         return _config_condition(field, sign, value)
     near = difflib.get_close_matches(field, filter_fields(), n=1)
-    hint = f"did you mean '{near[0]}'?" if near else "for example stage: status: tag: val< lr<"
-    raise UsageError(f"no field '{field}' to filter by: {hint}")
+    hint = f"did you mean '{near[0]}'?" if near else "there are stage: status: tag: val< lr< …"
+    raise UsageError(f"no field '{field}': {hint}")
 
 
 def _text_condition(field: str, sign: str, value: str) -> Callable[[Any], bool]:
@@ -145,9 +145,7 @@ def _text_condition(field: str, sign: str, value: str) -> Callable[[Any], bool]:
     return lambda run: any(wanted == each.casefold() for each in read(run)) == equal
 
 
-def _number_condition(
-    field: str, read: Callable[[Any], float | None], sign: str, value: str
-) -> Callable[[Any], bool]:
+def _number_condition(field: str, read: Callable[[Any], float | None], sign: str, value: str) -> Callable[[Any], bool]:
     compare, wanted = _OPERATORS["=" if sign == ":" else sign], _number(field, sign, value)
 
     def matches(run: Any) -> bool:

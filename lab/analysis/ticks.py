@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
@@ -69,5 +70,5 @@ def _decimals_needed(value: float) -> int:
 
 
 def _evenly_spaced(ticks: list[float]) -> bool:
-    gaps = [after - before for before, after in zip(ticks, ticks[1:], strict=False)]
+    gaps = [after - before for before, after in itertools.pairwise(ticks)]
     return bool(gaps) and max(gaps) - min(gaps) <= 1e-6 * max(abs(gap) for gap in gaps)

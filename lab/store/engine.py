@@ -67,8 +67,9 @@ def _prepare_file(path: Path) -> None:
     # Looked at through SQLite: closing a file drops every lock that this process has on it, SQLite's own too.
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_SECONDS)) as connection:
-            marked = connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
+            # In this order: its maker, who adds tables and mark at once, may come between the two questions.
             blank = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            marked = connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB and not path.read_bytes().startswith(_SQLITE_HEADER):
             raise StoreError(f"{path} is not a database of lab's; choose another file with --db") from None

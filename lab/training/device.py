@@ -16,7 +16,7 @@ from lab.errors import UsageError
 
 SMALL_MODEL = 1_000_000
 """Parameters below which a GPU's launch overhead may cost more than its arithmetic saves."""
-_MEASURED_SECONDS = 0.05
+_MEASURED_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def resolve(config: RunConfig, build: Callable[[], nn.Module], parameters: int, 
     elif device.startswith("cuda"):
         precision = "bf16" if torch.cuda.is_bf16_supported() else "fp32"
     elif device == "cpu" and parameters >= SMALL_MODEL // 2:
-        precision = "bf16" if _bf16_is_faster(config, threads) else "fp32"
+        precision = _faster_precision(config, build(), threads)
     else:
         precision = "fp32"
     return Resources(device, precision, threads)
@@ -74,32 +74,33 @@ def _devices() -> list[tuple[str, bool]]:
 
 def _faster_device(config: RunConfig, build: Callable[[], nn.Module], accelerator: str) -> str:
     """The accelerator or the CPU, by the time of some training passes of this very model."""
-    return min((accelerator, "cpu"), key=lambda device: _seconds_per_pass(config, build().to(device), device))
+    return min(
+        (accelerator, "cpu"),
+        key=lambda device: _seconds_per_pass(config, build().to(device), Resources(device, "fp32", 1)),
+    )
 
 
-def _seconds_per_pass(config: RunConfig, model: nn.Module, device: str) -> float:
-    tokens = torch.zeros((config.batch_size, config.context_length), dtype=torch.long, device=device)
+def _faster_precision(config: RunConfig, model: nn.Module, threads: int) -> str:
+    """fp32, unless this processor computes this very model clearly faster in bf16."""
+    torch.set_num_threads(threads)
+    fp32, bf16 = (_seconds_per_pass(config, model, Resources("cpu", name, threads)) for name in ("fp32", "bf16"))
+    return "bf16" if bf16 < 0.9 * fp32 else "fp32"
+
+
+def _seconds_per_pass(config: RunConfig, model: nn.Module, resources: Resources) -> float:
+    """The time of a forward and a backward pass over one batch."""
+    shape = (config.batch_size, config.context_length)
+    tokens = torch.zeros(shape, dtype=torch.long, device=resources.device)
     targets = tokens if config.predicts_every_position else tokens[:, -1:]
 
     def training_pass() -> None:
-        _, loss = model(tokens, targets)
+        with resources.autocast():
+            _, loss = model(tokens, targets)
         loss.backward()
-        if device != "cpu":
+        if resources.device != "cpu":
             float(loss)  # waits for the device
 
     return _seconds_per_call(training_pass)
-
-
-def _bf16_is_faster(config: RunConfig, threads: int) -> bool:
-    """Whether this processor multiplies a batch by a weight matrix faster in bf16."""
-    torch.set_num_threads(threads)
-    rows, c = config.batch_size * config.context_length, max(config.embedding_dim, config.hidden_dim)
-
-    def seconds(dtype: torch.dtype) -> float:
-        a, b = torch.ones(rows, c, dtype=dtype), torch.ones(c, 4 * c, dtype=dtype)
-        return _seconds_per_call(lambda: a @ b)
-
-    return 1.2 * seconds(torch.bfloat16) < seconds(torch.float32)
 
 
 def _seconds_per_call(call: Callable[[], object]) -> float:

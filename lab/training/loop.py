@@ -15,6 +15,7 @@ from lab.config.run_config import RunConfig
 from lab.datasets.dataset import Dataset
 from lab.inference.sampling import SamplingOptions, sample_texts
 from lab.models.build import build_model, parameter_count
+from lab.models.fused_mlp import FusedMLP, can_fuse
 from lab.training.batches import Batches
 from lab.training.checkpoint import Checkpoint, LoopState, checkpoint_writer, load_weights, weights_of
 from lab.training.device import SMALL_MODEL, Resources
@@ -112,6 +113,8 @@ class TrainingLoop:
         self._first_evaluated = resume is not None
         self._best_written_at = self.state.best_step
         self._forward = torch.compile(self.model) if config.compile else self.model
+        fusable = can_fuse(config) and resources.precision == "fp32"
+        self._fused = FusedMLP(self.model) if fusable else None
         self._losses: list[Tensor] = []  # of the steps since the last flush, on the device
         self._gradient_norms: list[tuple[int, Tensor]] = []
         self._whole_clock = Stopwatch(self.state.seconds)
@@ -168,10 +171,13 @@ class TrainingLoop:
     def _step(self, step: int) -> None:
         config = self.config
         inputs, targets = self.batches.batch(step)
-        with self.resources.autocast():
-            _, loss = self._forward(inputs, targets)
-        self.optimizer.zero_grad()
-        loss.backward()
+        if self._fused is not None:
+            loss = self._fused.loss_and_gradients(inputs, targets)
+        else:
+            with self.resources.autocast():
+                _, loss = self._forward(inputs, targets)
+            self.optimizer.zero_grad()
+            loss.backward()
         self._losses.append(loss.detach())
         sampled = step % self._sampled_every == 0
         if config.grad_clip:

@@ -34,6 +34,10 @@ def _has_run(now: Situation) -> bool:
     return now.status is not None
 
 
+def _has_runs(now: Situation) -> bool:
+    return now.runs > 0
+
+
 def _in(*statuses: str) -> Callable[[Situation], bool]:
     return lambda now: now.status in statuses
 
@@ -112,17 +116,18 @@ ACTIONS: tuple[Action, ...] = (
         "filter", ("/",), "filter", "Show only runs that match: words, stage:residual, val<2.1, lr<1e-3, -tag:quick.",
         "Select", when=lambda now: now.runs > 0 or now.filtered, footer=5, synonyms="search find",
     ),
-    Action("sort", ("s",), "sort", "Sort by the next column.", "Select", footer=8, synonyms="order"),
-    Action("sort_reverse", ("S",), "reverse", "Reverse the order.", "Select", synonyms="sort descending"),
+    Action("sort", ("s",), "sort", "Sort by the next column.", "Select", when=_has_runs, footer=8, synonyms="order"),
+    Action("sort_reverse", ("S",), "reverse", "Reverse the order.", "Select", when=_has_runs, synonyms="descending"),
     # Panes
-    Action("next_pane", ("tab",), "next pane", "Go to the next pane.", "Panes", footer=9),
-    Action("previous_pane", ("shift+tab",), "previous pane", "Go to the pane before.", "Panes"),
-    Action("previous_tab", ("[",), "previous tab", "Show the tab before: sample, config, log.", "Panes"),
-    Action("next_tab", ("]",), "next tab", "Show the next tab: sample, config, log.", "Panes",
+    Action("next_pane", ("tab",), "next pane", "Go to the next pane.", "Panes", when=_has_runs, footer=9),
+    Action("previous_pane", ("shift+tab",), "previous pane", "Go to the pane before.", "Panes", when=_has_runs),
+    Action("previous_tab", ("[",), "previous tab", "Show the tab before: sample, config, log.", "Panes",
+           when=_has_runs),
+    Action("next_tab", ("]",), "next tab", "Show the next tab: sample, config, log.", "Panes", when=_has_runs,
            footer=10, synonyms="sample config log"),
     Action(
         "zoom", ("z",), "zoom", "Give the pane the whole screen, or give it back.", "Panes",
-        when=lambda now: not now.single_pane, footer=11, synonyms="maximize full screen",
+        when=lambda now: now.runs > 0 and not now.single_pane, footer=11, synonyms="maximize full screen",
     ),
     # Chart
     Action("x_axis", ("x",), "x-axis", "Draw over steps, characters, seconds or FLOPs.", "Chart",

@@ -83,9 +83,7 @@ class LabApp(App[None]):
 
     @on(Edited)
     def _edited(self, message: Edited) -> None:
-        self.notify(
-            message.text, severity="warning" if message.failed else "information", markup=False, timeout=4
-        )
+        self.notify(message.text, severity="warning" if message.failed else "information", markup=False, timeout=4)
 
     def _show_problem(self) -> None:
         self.problem = self._read_problem or self._worker_problem

@@ -124,9 +124,7 @@ class _Frame:
         rows: list[Row] = []
         for i in range(self.rows_of_canvas):
             label = at.get(i, "")
-            rows.append(
-                [Segment(label.rjust(self.gutter - 1), self.text), Segment("┤" if label else "│", self.frame)]
-            )
+            rows.append([Segment(label.rjust(self.gutter - 1), self.text), Segment("┤" if label else "│", self.frame)])
         return rows
 
     def _draw_references(self, cells: list[_Cells]) -> None:
@@ -276,6 +274,8 @@ def _axes(content: ChartContent) -> tuple[Axis, Axis] | None:
     x_high = max(float(line.x[keep].max()) for line, keep in lines)
     if x_high <= x_low:
         x_low, x_high = (x_low * 0.5, x_high * 2) if content.log_x else (x_low, x_low + 1)
+    if not content.log_x:  # a run's last step is one below a round number
+        x_high = max(x_high, linear_ticks(x_low, x_high * 1.01, 8)[-1])
     ranging = [(line, keep) for line, keep in lines if line.in_range or content.whole_range] or lines
     ranges = [_range(line.x[keep], line.y[keep], content.whole_range) for line, keep in ranging]
     y_low, y_high = min(low for low, _ in ranges), max(high for _, high in ranges)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SMOOTHINGS = (0.0, 0.6, 0.9, 0.97, 0.99, 0.997)
 MOST_LINES = 24
 """Runs drawn over each other; more can be marked, and are counted."""
-TRAIN_SHOWN_FOR = 4
+TRAIN_SHOWN_FOR = 2
 """Runs up to which train/loss is drawn dimmed behind val/loss."""
 X_AXES = ("step", "chars", "seconds", "FLOPs")
 
@@ -37,6 +37,18 @@ class ChartOptions:
     whole_range: bool = False
 
 
+def chart_key(
+    snapshot: Snapshot, run_ids: Sequence[str], options: ChartOptions, *, dark: bool, background: str
+) -> tuple[object, ...]:
+    """Equal where `chart_content` would look the same."""
+    runs = []
+    for run in snapshot.runs:
+        if run.id in run_ids:
+            versions = tuple(curve.version for curve in snapshot.curves.get(run.id, {}).values())
+            runs.append((run.id, run.name, run.val_loss, run.parameters, run.status, versions))
+    return (tuple(runs), tuple(run_ids), len(snapshot.references), options, dark, background)
+
+
 def chart_content(
     snapshot: Snapshot, run_ids: Sequence[str], options: ChartOptions, *, dark: bool, background: str
 ) -> ChartContent:
@@ -48,14 +60,11 @@ def chart_content(
     behind: list[Line] = []
     front: list[Line] = []
     for run in runs:
-        dimmed, bright = _lines_of(
-            run, snapshot, options, colours[run.id], background, axis, len(runs)
-        )
+        dimmed, bright = _lines_of(run, snapshot, options, colours[run.id], background, axis, len(runs))
         behind += dimmed
         front += bright
-    versions = tuple((run.id, run.name, tuple(curve.version for curve in snapshot.curves[run.id].values())) for run in runs)
     return ChartContent(
-        key=(versions, options, axis, dark, background, tuple(run.val_loss for run in runs), not run_ids),
+        key=chart_key(snapshot, run_ids, options, dark=dark, background=background),
         lines=behind + front,
         references=_references(snapshot, runs),
         x_name=axis,

@@ -39,6 +39,7 @@ class Reader:
         self._counts: dict[str, int] = {}
         self._references: dict[tuple[str, str], References] = {}
         self._untrained: CountedBigram | None = None
+        self._runs: tuple[RunRow, ...] = ()
 
     def want(self, wanted: Wanted) -> None:
         """Says which curves and details the next snapshot must hold."""
@@ -85,6 +86,8 @@ class Reader:
             try:
                 state = (store.data_version(), self._wanted)
                 if state != seen:
+                    if seen is None or state[0] != seen[0]:
+                        self._runs = tuple(store.runs())
                     self._post(SnapshotRead(self._read(store, state[1])))
                     seen = state
             except (SQLAlchemyError, LabError) as error:
@@ -94,7 +97,7 @@ class Reader:
             self._wake.wait(pause)
 
     def _read(self, store: RunStore, wanted: Wanted) -> Snapshot:
-        runs = tuple(store.runs())
+        runs = self._runs
         if any(run.id not in self._slots for run in runs):
             self._assign_slots([*runs, *store.runs(trashed=True)])
         if not runs and self._untrained is None:

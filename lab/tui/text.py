@@ -66,7 +66,11 @@ def duration(seconds: float) -> str:
     for unit, suffix, below, below_suffix in ((86_400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
         if whole >= unit:
             rest = whole % unit // below
-            return f"{whole // unit}{suffix} {rest}{below_suffix}" if rest and whole < 10 * unit else f"{whole // unit}{suffix}"
+            return (
+                f"{whole // unit}{suffix} {rest}{below_suffix}"
+                if rest and whole < 10 * unit
+                else f"{whole // unit}{suffix}"
+            )
     return f"{whole}s"
 
 

@@ -83,7 +83,8 @@ def run_slot(stage: str, nth_of_stage: int) -> int:
     """The place of a run's colour in the palette, by its stage and how many runs of the stage came before it."""
     hues = len(_ON_DARK)
     place = _stage_places().get(stage, sum(stage.encode()))
-    return (place * 7 + nth_of_stage * _STRIDE) % hues + hues * (nth_of_stage % 2)
+    tone = (2 - nth_of_stage % 2) if nth_of_stage else 0  # the plain tones are the stages' first runs' alone
+    return (place * 7 + nth_of_stage * _STRIDE) % hues + hues * tone
 
 
 @cache
@@ -95,8 +96,13 @@ def _stage_places() -> dict[str, int]:
 
 def run_colour(slot: int, *, dark: bool) -> str:
     """A run's colour on a dark or a light background, the same wherever the run is shown."""
-    palette = _ON_DARK + _ON_DARK_LIGHTER if dark else _ON_LIGHT + _ON_LIGHT_DARKER
-    return palette[slot % len(palette)]
+    hue, tone = slot % len(_ON_DARK), slot // len(_ON_DARK) % 3
+    plain, other, background = (
+        (_ON_DARK, _ON_DARK_LIGHTER, DARK.background) if dark else (_ON_LIGHT, _ON_LIGHT_DARKER, LIGHT.background)
+    )
+    if tone == 2:
+        return blend(plain[hue], background or "#000000", 0.65)
+    return (plain, other)[tone][hue]
 
 
 _NAMED = ("foreground", "background", "primary", "secondary", "accent", "success", "warning", "error", "border")

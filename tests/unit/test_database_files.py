@@ -20,7 +20,7 @@ import pytest
 
 from lab.config.ladder import stage_config
 from lab.errors import LabError, StoreError, UsageError
-from lab.store import engine
+from lab.store import engine, migrations
 from lab.store.location import find_database, run_folder
 from lab.store.migrations import BUSY_TIMEOUT_SECONDS
 from lab.store.recorder import RunRecorder
@@ -168,6 +168,24 @@ def test_several_processes_may_make_a_database_at_once(tmp_path: Path) -> None:
             store.close()
 
 
+def test_a_journal_that_another_process_is_just_setting_up_is_asked_for_again() -> None:
+    class Refusing:
+        """A connection that SQLite refuses twice at once, as it does when two processes ask for the same journal."""
+
+        refusals = 2
+
+        def execute(self, _statement: str) -> None:
+            if self.refusals:
+                self.refusals -= 1
+                error = sqlite3.OperationalError("database is locked")
+                error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+                raise error
+
+    connection = Refusing()
+    migrations._write_ahead(connection)  # type: ignore[arg-type]
+    assert connection.refusals == 0
+
+
 # What cannot be a database
 
 
@@ -284,7 +302,7 @@ def test_a_write_waits_for_another_programs(store: RunStore, dataset_facts: Data
         "connection.execute('BEGIN IMMEDIATE')\n"
         "print('locked', flush=True)\n"
         "sys.stdin.readline()\n"
-        "connection.execute(\"UPDATE run SET notes = 'by the other program'\")\n"
+        "connection.execute(\"UPDATE run SET name = 'by the other program'\")\n"
         "connection.execute('COMMIT')\n"
     )
     other = subprocess.Popen(
@@ -294,16 +312,16 @@ def test_a_write_waits_for_another_programs(store: RunStore, dataset_facts: Data
     assert other.stdout is not None
     assert other.stdout.readline() == b"locked\n"
     seen: list[str] = []
-    writer = threading.Thread(target=lambda: store.rename(run.id, store.run(run.id).notes + "then by lab"))
-    watcher = threading.Thread(target=lambda: seen.append(store.run(run.id).notes))
+    writer = threading.Thread(target=lambda: store.rename(run.id, "then by lab"))
+    watcher = threading.Thread(target=lambda: seen.append(store.run(run.id).name))
     writer.start()
     watcher.start()
     watcher.join()  # readers never wait
     assert writer.is_alive()
     other.communicate(b"go\n", timeout=60)
     writer.join()
-    after = store.run(run.id)
-    assert (seen, after.notes, after.name) == ([""], "by the other program", "then by lab")
+    assert seen == [run.name]
+    assert store.run(run.id).name == "then by lab"
 
 
 def test_a_lock_that_is_never_released_is_said_plainly(

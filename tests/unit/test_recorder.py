@@ -349,6 +349,25 @@ def test_only_the_runs_own_attempt_may_begin(store: RunStore, run: RunRow, recor
     assert len(store.points(run.id, "train/loss")) == 20
 
 
+def test_going_on_keeps_what_was_not_finite_in_a_half_filled_bucket(store: RunStore) -> None:
+    run = training_run(store, MANY_STEPS)
+    record = RunRecorder(store, run.id, run.attempt, run.steps)
+    record.log("train/loss", 0, [math.nan, math.inf])
+    record.checkpoint("complete", 1, weights())
+    buckets = json.dumps(record.open_buckets(), allow_nan=False)
+    record.log("train/loss", 2, [7.0, 9.0])
+    record.close()
+    again = lose(store, run)
+    begin_attempt(store, run.id, again.attempt, 1)
+    record = RunRecorder(store, run.id, again.attempt, run.steps)
+    record.restore_buckets(json.loads(buckets))
+    record.drain()
+    assert stored(store, run.id, "train/loss") == [(1, None, None, None, 2)]
+    record.log("train/loss", 2, [1.0, 3.0])
+    record.close()
+    assert stored(store, run.id, "train/loss") == [(3, 2, 1, 3, 2)]
+
+
 numbers = st.one_of(st.floats(-100, 100), st.sampled_from([math.nan, math.inf, -math.inf]))
 
 
@@ -360,7 +379,7 @@ def common_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunStore]
     opened.close()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     values=st.lists(numbers, min_size=1, max_size=30),
     steps=st.sampled_from([100, MANY_STEPS]),

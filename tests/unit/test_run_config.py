@@ -49,6 +49,7 @@ def refusal(stage: str = "multi-head", **settings: Any) -> str:
         ({"dropout": 1}, "dropout=1 must be less than 1"),
         ({"norm": "batch"}, "norm=batch must be 'none', 'pre' or 'post'"),
         ({"seed": 2**31}, f"seed={2**31} must be less than {2**31}"),
+        ({"activation_gain": 2.0}, "activation_gain=2.0 needs init=kaiming, not init=torch"),
         ({"warmup_steps": 5000}, "warmup_steps=5000 must be below steps=5000"),
         ({"hidden_dim": 100}, "hidden_dim=100 does not apply to a transformer model"),
         ({"layers": 2, "head_dim": 3}, "layers=2 needs heads × head_dim = embedding_dim=32, or output_projection"),

@@ -22,9 +22,7 @@ class ConfirmScreen(ModalScreen[bool]):
         """The question over the keys that answer it."""
         colours = theme_colours(self.app.theme_variables)
         strong, muted = f"bold {colours['accent']}", colours["text-muted"]
-        keys = Text.assemble(
-            (f"{self._key}", strong), (f" {self._yes}   ", muted), ("esc", strong), (" stay", muted)
-        )
+        keys = Text.assemble((f"{self._key}", strong), (f" {self._yes}   ", muted), ("esc", strong), (" stay", muted))
         with Vertical(id="confirm") as box:
             box.border_title = Text(self._title)
             yield Static(Text(self._said), markup=False)

@@ -10,13 +10,14 @@ from lab.tui.screens.lab_screen import LabScreen
 
 if TYPE_CHECKING:
     from lab.store.run_store import RunRow, RunStore
+    from lab.tui.screens.composer import ComposerScreen
 
 
 class QueueActions(LabScreen):
     """The queue's keys; a mode that has a run under its cursor is one of these."""
 
     @property
-    def run(self) -> RunRow | None:  # type: ignore[override]
+    def run(self) -> RunRow | None:
         """The run under the cursor."""
         raise NotImplementedError
 
@@ -54,14 +55,16 @@ class QueueActions(LabScreen):
 
     def action_new_run(self) -> None:
         """Opens the composer with the stage of the run under the cursor."""
-        from lab.tui.screens.composer import ComposerScreen, Draft
+        from lab.tui.drafts import Draft
+        from lab.tui.screens.composer import ComposerScreen
 
         run = self.run
         self._open_composer(ComposerScreen(Draft.of_stage(run) if run else Draft()))
 
     def action_edit_copy(self) -> None:
         """Opens the composer with the run's config."""
-        from lab.tui.screens.composer import ComposerScreen, Draft
+        from lab.tui.drafts import Draft
+        from lab.tui.screens.composer import ComposerScreen
 
         if self.run is not None:
             self._open_composer(ComposerScreen(Draft.of_run(self.run)))
@@ -72,7 +75,3 @@ class QueueActions(LabScreen):
                 self.lab.minder.retry_now()
 
         self.app.push_screen(composer, queued)
-
-
-if TYPE_CHECKING:
-    from lab.tui.screens.composer import ComposerScreen

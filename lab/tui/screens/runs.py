@@ -13,7 +13,7 @@ from textual.widgets import DataTable, Static
 
 from lab.analysis.run_filter import RunFilter
 from lab.tui.actions import Situation, bindings, footer_actions
-from lab.tui.curves import ChartOptions, chart_content
+from lab.tui.curves import ChartOptions, chart_content, chart_key
 from lab.tui.screens.chart_actions import ChartActions
 from lab.tui.screens.queue_actions import QueueActions
 from lab.tui.snapshot import Snapshot, Wanted
@@ -150,19 +150,23 @@ class RunsScreen(QueueActions, ChartActions):
         self.lab.reader.want(Wanted(drawn, run.id if run else None))
         look = self.look()
         self.query_one(DetailPane).show(run, self.snapshot.detail, look)
-        content = chart_content(
-            self.snapshot, drawn, self.options, dark=look.dark, background=look.colours["background"]
-        )
-        chart = self.query_one(LossChart)
-        chart.show(content)
-        chart.border_title = self.chart_heading(content, len(drawn))
+        self._show_chart(drawn, look)
         self._show_bars()
+
+    def _show_chart(self, drawn: tuple[str, ...], look: Look) -> None:
+        chart = self.query_one(LossChart)
+        dark, background = look.dark, look.colours["background"]
+        if chart.content.key != chart_key(self.snapshot, drawn, self.options, dark=dark, background=background):
+            content = chart_content(self.snapshot, drawn, self.options, dark=dark, background=background)
+            chart.show(content)
+            chart.border_title = self.chart_heading(content, len(drawn))
 
     def _show_bars(self) -> None:
         colours = theme_colours(self.app.theme_variables)
         self.query_one(KeyBar).show(footer_actions(self.situation), colours)
         self.query_one(PaneStrip).show(self._page(), colours)
-        self.query_one(EmptyState).show(self.snapshot.untrained, colours, loaded=self.lab.loaded)
+        if not self.snapshot.runs:
+            self.query_one(EmptyState).show(self.snapshot.untrained, colours, loaded=self.lab.loaded)
         self._show_status()
 
     def _show_status(self) -> None:
@@ -185,7 +189,7 @@ class RunsScreen(QueueActions, ChartActions):
         shown["below"] = shown["chart"] or shown["detail"]
         for name, is_shown in shown.items():
             self.query_one(f"#{name}").display = is_shown
-        self.query_one("#runs").set_class(alone, "-alone")
+        self.set_class(alone, "-alone")
 
     def on_resize(self, event: events.Resize) -> None:
         """Panes come and go with the room there is."""
@@ -365,5 +369,3 @@ class RunsScreen(QueueActions, ChartActions):
     @on(KeyBar.Pressed)
     async def _key_clicked(self, event: KeyBar.Pressed) -> None:
         await self.run_action(event.action)
-
-

@@ -47,7 +47,7 @@ class StatusBar(Static):
 
     def _redraw(self) -> None:
         if self._facts is not None:
-            self.update(_status_line(self._facts, self.size.width))
+            self.update(_status_line(self._facts, self.size.width), layout=False)
 
 
 def _status_line(facts: BarFacts, width: int) -> Text:
@@ -59,7 +59,9 @@ def _status_line(facts: BarFacts, width: int) -> Text:
     muted = facts.colours["text-muted"]
     if facts.problem:
         left.append("  ⚠ ", facts.colours["warning"])
-        left.append(text.clip(text.literal(facts.problem), max(10, width - left.cell_len - 1)), facts.colours["warning"])
+        left.append(
+            text.clip(text.literal(facts.problem), max(10, width - left.cell_len - 1)), facts.colours["warning"]
+        )
     room = width - left.cell_len - 3
     place = f"{_short(facts.database)} · {_device(facts.snapshot)} "
     for said in (place, f"{facts.database.name} · {_device(facts.snapshot)} ", f"{facts.database.name} "):
@@ -80,11 +82,11 @@ def _work(facts: BarFacts) -> Text:
         return Text("  opening…" if not facts.problem else "", muted)
     if training:
         first = training[0]
-        said.append("  ● ", colours["accent"])
+        said.append("  ● ", colours["primary"])
         said.append(text.clip(text.literal(first.name), 24))
-        said.append(f" {int(100 * first.step / max(1, first.steps))}%", colours["accent"])
+        said.append(f" {int(100 * first.step / max(1, first.steps))}%", colours["primary"])
         if len(training) > 1:
-            said.append(f" +{len(training) - 1}", colours["accent"])
+            said.append(f" +{len(training) - 1}", colours["primary"])
         left = _seconds_left(facts.snapshot)
         if left is not None:
             said.append(f"  {text.duration(left)} left", muted)
@@ -92,7 +94,7 @@ def _work(facts: BarFacts) -> Text:
         if speed:
             said.append(f"  {text.si(speed)} chars/s", muted)
     if facts.snapshot.waiting:
-        said.append("  ◌ ", colours["primary"])
+        said.append("  ◌ ", colours["secondary"])
         said.append(f"{facts.snapshot.waiting} waiting")
         if not training and not facts.worker and not facts.problem:
             said.append(" · starting the worker", muted)
@@ -141,7 +143,7 @@ class PaneStrip(Static):
             chosen = f"bold {colours['background']} on {colours['primary']}"
             said.append(f" {name} ", chosen if i == current else colours["text-muted"])
             said.append(" ")
-        self.update(said)
+        self.update(said, layout=False)
 
     def on_click(self, event: events.Click) -> None:
         """Goes to the pane whose name was clicked."""
@@ -181,7 +183,7 @@ class KeyBar(Static):
             self._spans.append((start, said.cell_len, action.id))
             shown.append(action)
         self.actions = tuple(shown)
-        self.update(said)
+        self.update(said, layout=False)
 
     def on_click(self, event: events.Click) -> None:
         """Does what was clicked."""

@@ -42,7 +42,8 @@ class DetailPane(VerticalScroll):
     def show(self, run: RunRow | None, detail: Detail | None, look: Look) -> None:
         """Shows a run; `detail` may be missing until it is read."""
         self._run, self._look = run, look
-        self._detail = detail if detail is not None and run is not None and detail.run_id == run.id else None
+        if run is None or (detail is not None and detail.run_id == run.id):
+            self._detail = detail  # else the former run's stays for the moment that reading takes
         self._redraw()
 
     def watch_tab(self) -> None:
@@ -72,6 +73,8 @@ class DetailPane(VerticalScroll):
         if shown == self._shown:
             return
         self._shown = shown
+        if run is not None and detail is not None and detail.run_id != run.id and self.tab != "config":
+            return
         self.border_title = self._title()
         self.border_subtitle = self._subtitle()
         if run is None:
@@ -122,14 +125,14 @@ def log_text(run: RunRow, events: tuple[EventRow, ...], look: Look) -> Text:
     muted = look.colour("text-muted")
     said = Text()
     said.append_text(status_text(run, look))
-    for at, what in ((run.created_at, "queued"), (run.started_at, "started"), (run.ended_at, "ended")):
-        if at:
-            said.append(f"   {what} {_clock(at)}", muted)
+    times = (("queued", run.created_at), ("started", run.started_at), ("ended", run.ended_at))
+    facts = [f"{what} {_clock(at)}" for what, at in times if at]
     if run.seconds:
-        said.append(f"   {text.duration(run.seconds)} of training", muted)
+        facts.append(f"{text.duration(run.seconds)} of training")
     if run.device:
         threads = f", {text.plural(run.threads, 'thread')}" if run.threads else ""
-        said.append(f"   on {text.literal(run.device)} {text.literal(run.precision or '')}{threads}", muted)
+        facts.append(f"{text.literal(run.device)} {text.literal(run.precision or '')}{threads}")
+    said.append("  " + " · ".join(facts), muted)
     if run.error:
         said.append("\n" + text.literal(run.error, lines=True), look.colour("error"))
     said.append("\n")

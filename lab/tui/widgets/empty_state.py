@@ -8,7 +8,7 @@ from textual.widgets import Static
 from lab.tui import text
 from lab.tui.snapshot import CountedBigram
 
-SAMPLE_WIDTH = 44
+SAMPLE_WIDTH = 70
 
 
 class EmptyState(Static):
@@ -28,31 +28,38 @@ def _said(untrained: CountedBigram | None, colours: dict[str, str], loaded: bool
     muted, strong = colours["text-muted"], f"bold {colours['accent']}"
     said = Text()
     if not loaded:
-        return Text("\n  opening the database…", muted)
-    said.append("\n  No runs yet. ", "bold")
+        return Text("opening the database…", muted)
+    said.append("No runs yet. ", "bold")
     said.append("What does each piece of a language model buy?\n\n", muted)
-    said.append("  n", strong)
-    said.append("            one run: choose a stage, it trains in the background\n")
-    said.append("  lab ladder", strong)
-    said.append("   in another terminal: the whole ladder, in a few minutes\n")
-    said.append("  ?", strong)
-    said.append("            every key\n\n")
+    keys = (
+        ("n", "one run: choose a stage, it trains in the background"),
+        ("lab ladder", "in another terminal: the whole ladder, in a few minutes"),
+        ("?", "every key"),
+    )
+    for key, meaning in keys:
+        said.append(f"{key:<13}", strong)
+        said.append(f"{meaning}\n")
     if untrained is None:
-        said.append("  counting pairs of characters…", muted)
+        said.append("\ncounting pairs of characters…", muted)
         return said
-    sample_width = max(10, min(SAMPLE_WIDTH, width - 44))
-    said.append(f"  without any training, on {text.literal(untrained.dataset)}", muted)
+    said.append(f"\nwithout any training, on {text.literal(untrained.dataset)}", muted)
     said.append(f" ({untrained.vocabulary_size} characters)\n\n", muted)
-    said.append(f"  {'':<20}{'val':>6}{'choices':>9}   a sample\n", muted)
+    said.append(f"{'':<20}{'val':>6}{'choices':>9}   a sample\n", muted)
     rows = (
         ("guessing evenly", untrained.guessing_evenly, untrained.even_sample),
         ("bigram by counting", untrained.counting, untrained.counted_sample),
     )
     for name, value, sample in rows:
-        line = text.clip(text.literal(" ".join(sample.split()))[: sample_width * 2], sample_width)
-        said.append(f"  {name:<20}")
+        said.append(f"{name:<20}")
         said.append(f"{value:>6.3f}{text.choices(value):>9}", "bold")
-        said.append(f"   {line}\n", colours["secondary"])
-    said.append("\n  val is the loss on text it was not made from; choices is e^loss: guessing evenly is as unsure\n", muted)
-    said.append("  as choosing among all characters. A model is worth what it takes off these two.", muted)
+        said.append(f"   {_one_line(sample, max(10, min(SAMPLE_WIDTH, width - 45)))}\n", colours["secondary"])
+    said.append(
+        "\nval is the loss on text that was held back; choices is e^loss: guessing evenly is as unsure as choosing "
+        "among all characters. A model is worth what it takes off these two.",
+        muted,
+    )
     return said
+
+
+def _one_line(sample: str, width: int) -> str:
+    return text.clip(text.literal(" ".join(sample.split())), width)

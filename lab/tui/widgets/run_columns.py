@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from lab.store.run_store import RunRow
 
 STATUS_SIGNS: Mapping[str, tuple[str, str, str]] = {
-    "queued": ("◌", "waiting", "primary"),
-    "training": ("●", "training", "accent"),
+    "queued": ("◌", "waiting", "secondary"),
+    "training": ("●", "training", "primary"),
     "paused": ("‖", "paused", "warning"),
     "finished": ("✓", "finished", "success"),
     "stopped": ("■", "stopped", "text-muted"),
@@ -41,6 +41,8 @@ class Look:
     slots: Mapping[str, int] = field(default_factory=dict)
     marks: frozenset[str] = frozenset()
     baseline: RunRow | None = None
+    narrow: bool = False
+    """Whether columns make themselves small."""
     places: Mapping[str, int] = field(default_factory=dict)
     """Where each waiting run stands in the queue."""
 
@@ -72,6 +74,8 @@ class Column:
     flexible: bool = False
     descending: bool = False
     """Whether sorting by it starts with the largest."""
+    narrow_width: int = 0
+    """Its width in a narrow table, where that is another."""
     from_width: int = 0
     """Narrower tables leave it out."""
     with_baseline: bool = False
@@ -136,17 +140,23 @@ def shown_value(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, float):
-        written = f"{value:g}"
-        return written.replace("e-0", "e-").replace("e+0", "e")
+        short = f"{value:g}"
+        if 0 < abs(value) < 0.01:  # 3e-4, as people write learning rates
+            mantissa, _, exponent = f"{value:e}".partition("e")
+            short = f"{float(mantissa):g}e{int(exponent)}"
+        return short if float(short) == value else repr(value)
     return "none" if value is None else str(value)
 
 
 def _progress(run: RunRow, look: Look) -> Text:
     if run.status in ("finished", "queued"):
-        return _plain(f"{text.si(run.steps)} steps", look.colour("text-muted"), right=True)
+        said = f"{text.si(run.steps)} steps"
+        return _plain(
+            said if len(said) <= 8 or not look.narrow else text.si(run.steps), look.colour("text-muted"), right=True
+        )
     share = run.step / max(1, run.steps)
-    sign, _, colour = STATUS_SIGNS.get(run.status, ("", "", "text-muted"))
-    done, left = text.bar(share, 8)
+    _sign, _, colour = STATUS_SIGNS.get(run.status, ("", "", "text-muted"))
+    done, left = text.bar(share, 3 if look.narrow else 8)
     cell = Text(justify="right")
     cell.append(done, look.colour(colour))
     cell.append(left, look.colour("border"))
@@ -161,7 +171,9 @@ def _val(run: RunRow, look: Look) -> Text:
 def _difference(run: RunRow, look: Look) -> Text:
     base = look.baseline
     if base is None or base.val_loss is None or run.val_loss is None or run.id == base.id:
-        return _plain("baseline" if base is not None and run.id == base.id else "", look.colour("text-muted"), right=True)
+        return _plain(
+            "baseline" if base is not None and run.id == base.id else "", look.colour("text-muted"), right=True
+        )
     if (run.dataset_sha256, run.dataset_kind) != (base.dataset_sha256, base.dataset_kind):
         return _plain("other data", look.colour("text-muted"), right=True)
     difference = run.val_loss - base.val_loss
@@ -207,11 +219,11 @@ COLUMNS: tuple[Column, ...] = (
     Column("dataset", "dataset", 11, _dataset, sort=lambda run: run.dataset, from_width=100),
     Column("changed", "changed", 18, _changed, from_width=120, flexible=True),
     Column("progress", "progress", 13, _progress, sort=lambda run: run.step / max(1, run.steps), right=True,
-           descending=True, from_width=70),
+           descending=True, narrow_width=8, from_width=56),
     Column("val", "val", 6, _val, sort=lambda run: run.val_loss, right=True),
     Column("difference", "Δ", 10, _difference, right=True, with_baseline=True),
     Column("choices", "choices", 8, _choices, right=True),
-    Column("parameters", "params", 7, _parameters, sort=lambda run: run.parameters, right=True, from_width=66),
+    Column("parameters", "params", 7, _parameters, sort=lambda run: run.parameters, right=True, from_width=76),
     Column("speed", "chars/s", 7, _speed, sort=lambda run: run.chars_per_second, right=True, descending=True,
            from_width=86),
     Column("age", "age", 5, _age, sort=lambda run: run.ended_at or run.created_at, right=True, descending=True),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
 from textual import events, on
+from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import DataTable
 
+from lab.tui import text
 from lab.tui.widgets.run_columns import COLUMNS, COLUMNS_BY_KEY, Column, Look, RunCell
 
 if TYPE_CHECKING:
@@ -19,12 +21,18 @@ if TYPE_CHECKING:
 _REBUILD_FROM = 40
 """Rows coming or going at once, from which filling the table anew is cheaper."""
 _PADDING = 1
+NARROW_BELOW = 98
+"""Cells of width below which columns make themselves small."""
 
 
 class RunTable(DataTable[Text]):
     """Shows runs; which, and in what order, is told by `show`."""
 
     BORDER_TITLE = "Runs"
+    BINDINGS: ClassVar[list[BindingType]] = [  # a table's own home and end move within the row
+        Binding("home", "scroll_top", show=False),
+        Binding("end", "scroll_bottom", show=False),
+    ]
 
     @dataclass
     class SortAsked(Message):
@@ -34,12 +42,18 @@ class RunTable(DataTable[Text]):
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(
-            id=id, cursor_type="row", zebra_stripes=False, cell_padding=_PADDING, cursor_foreground_priority="renderable"
+            id=id,
+            cursor_type="row",
+            zebra_stripes=False,
+            cell_padding=_PADDING,
+            cursor_foreground_priority="renderable",
         )
         self._shown: dict[str, tuple[Text, ...]] = {}
         self._order: list[str] = []
         self._columns_shown: list[Column] = []
         self._heading_shown = ""
+        self._cell_cache: dict[str, tuple[tuple[object, ...], tuple[Text, ...]]] = {}
+        self._shared_key: tuple[object, ...] = ()
         self._layout_key: tuple[object, ...] = ()
         self._runs: Sequence[RunRow] = ()
         self._look = Look()
@@ -47,9 +61,14 @@ class RunTable(DataTable[Text]):
 
     def show(self, runs: Sequence[RunRow], look: Look, *, sort: str, reverse: bool) -> None:
         """Shows these runs in this order."""
-        self._runs, self._look, self._sort, self._reverse = runs, look, sort, reverse
+        self._runs, self._sort, self._reverse = runs, sort, reverse
+        self._look = replace(look, narrow=self._narrow)
         self._lay_out_columns()
         self._fill()
+
+    @property
+    def _narrow(self) -> bool:
+        return (self.size.width or self.app.size.width) < NARROW_BELOW
 
     @property
     def columns_shown(self) -> tuple[Column, ...]:
@@ -81,9 +100,7 @@ class RunTable(DataTable[Text]):
     def _lay_out_columns(self) -> None:
         width = self.size.width or self.app.size.width
         baseline = self._look.baseline is not None
-        shown = [
-            column for column in COLUMNS if width >= column.from_width and (baseline or not column.with_baseline)
-        ]
+        shown = [column for column in COLUMNS if width >= column.from_width and (baseline or not column.with_baseline)]
         key = (width, baseline, self._sort, self._reverse)
         if key == self._layout_key:
             return
@@ -102,19 +119,20 @@ class RunTable(DataTable[Text]):
     def _widths(self, columns: Iterable[Column], width: int) -> list[int]:
         """Each column's width; the flexible ones share what is left over, down to a few cells."""
         columns = list(columns)
-        fixed = sum(column.width + 2 * _PADDING for column in columns)
+        own = [column.narrow_width or column.width if self._narrow else column.width for column in columns]
+        fixed = sum(own) + 2 * _PADDING * len(columns)
         spare = width - fixed - 1
         flexible = [column for column in columns if column.flexible]
         widths = []
-        for column in columns:
+        for column, own_width in zip(columns, own, strict=True):
             more = 0
             if column.flexible:
                 more = spare // len(flexible) if spare > 0 else spare
                 if column.key == "name" and spare > 0:
                     more = min(more, 12)
-            widths.append(max(8, column.width + more) if column.flexible else column.width)
+            widths.append(max(8, own_width + more) if column.flexible else own_width)
         if len(flexible) > 1 and spare > 0:
-            unused = spare - sum(w - c.width for w, c in zip(widths, columns, strict=True))
+            unused = spare - (sum(widths) - sum(own))
             widths[columns.index(flexible[-1])] += max(0, unused)
         return widths
 
@@ -124,8 +142,21 @@ class RunTable(DataTable[Text]):
             label += " ▼" if column.descending != self._reverse else " ▲"
         return Text(label, justify="right" if column.right else "left", no_wrap=True)
 
+    def _cells(self, run: RunRow) -> tuple[Text, ...]:
+        """A run's cells; those of before where nothing that they show has changed."""
+        look = self._look
+        seen = (run.id in look.marks, look.places.get(run.id), text.age(look.now - (run.ended_at or run.created_at)))
+        key = (run, seen, self._shared_key)
+        known = self._cell_cache.get(run.id)
+        if known is None or known[0] != key:
+            known = (key, tuple(column.cell(run, look) for column in self._columns_shown))
+            self._cell_cache[run.id] = known
+        return known[1]
+
     def _fill(self) -> None:
-        wanted = {run.id: tuple(column.cell(run, self._look) for column in self._columns_shown) for run in self._runs}
+        look = self._look
+        self._shared_key = (look.narrow, look.dark, look.colours, look.baseline, tuple(self._columns_shown))
+        wanted = {run.id: self._cells(run) for run in self._runs}
         kept = self.run_id
         gone = [run_id for run_id in self._shown if run_id not in wanted]
         new = [run_id for run_id in wanted if run_id not in self._shown]
@@ -137,6 +168,8 @@ class RunTable(DataTable[Text]):
             self.remove_row(run_id)
             del self._shown[run_id]
         for run_id, cells in self._shown.items():
+            if cells is wanted[run_id]:
+                continue
             for column, before, now in zip(self._columns_shown, cells, wanted[run_id], strict=True):
                 if before != now:
                     self.update_cell(run_id, column.key, now)
@@ -170,5 +203,6 @@ class RunTable(DataTable[Text]):
     def on_resize(self, event: events.Resize) -> None:
         """Gives the columns their new room."""
         if self._layout_key:
+            self._look = replace(self._look, narrow=self._narrow)
             self._lay_out_columns()
             self._fill()

@@ -1,0 +1,51 @@
+"""One database for all tests of the screen, copied for each; and no worker is ever started."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from tui_helpers import make_database
+
+from lab.queue import requests
+from lab.store.run_store import RunStore
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database that tests start from."""
+    path = tmp_path_factory.mktemp("template") / "runs.db"
+    make_database(path)
+    return path
+
+
+@pytest.fixture
+def database(template: Path, tmp_path: Path) -> Path:
+    """A copy of the stored runs, for one test."""
+    path = tmp_path / "runs.db"
+    shutil.copyfile(template, path)
+    return path
+
+
+@pytest.fixture
+def empty_database(tmp_path: Path) -> Path:
+    """A database without runs."""
+    path = tmp_path / "runs.db"
+    RunStore.open(path).close()
+    return path
+
+
+@pytest.fixture(autouse=True)
+def worker_starts(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Where a worker would have been started; it is then taken to be there."""
+    starts: list[Path] = []
+
+    def start(path: Path, **_: object) -> int:
+        starts.append(path)
+        return 4242
+
+    monkeypatch.setattr(requests, "start_worker", start)
+    monkeypatch.setattr(requests, "worker_pid", lambda path: 4242 if starts else None)
+    monkeypatch.setattr(requests, "stop_worker", lambda path: bool(starts))
+    return starts

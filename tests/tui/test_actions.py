@@ -1,0 +1,282 @@
+"""Every action of the registry does what it says; one without a test fails here."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tui_helpers import lab_app, named, on_screen, opened, statuses, until
+
+from lab.tui.actions import ACTIONS, ACTIONS_BY_ID, FOOTER_KEYS, Situation, footer_actions
+from lab.tui.screens.composer import ComposerScreen
+from lab.tui.screens.confirm import ConfirmScreen
+from lab.tui.screens.help import HelpScreen
+from lab.tui.screens.runs import RunsScreen
+from lab.tui.widgets.detail_pane import DetailPane
+from lab.tui.widgets.filter_bar import FilterBar
+from lab.tui.widgets.loss_chart import LossChart
+from lab.tui.widgets.run_table import RunTable
+
+Exercise = Callable[[Any, Any, Path], Awaitable[None]]
+EXERCISES: dict[str, Exercise] = {}
+
+
+def exercises(*ids: str) -> Callable[[Exercise], Exercise]:
+    """Marks what exercises an action."""
+
+    def mark(exercise: Exercise) -> Exercise:
+        EXERCISES.update(dict.fromkeys(ids, exercise))
+        return exercise
+
+    return mark
+
+
+def go_to(screen: Any, name: str) -> None:
+    """Puts the cursor on a run."""
+    screen.query_one(RunTable).move_to(named(screen.app, name).id)
+
+
+@exercises("new_run")
+async def _new_run(pilot: Any, screen: Any, database: Path) -> None:
+    go_to(screen, "residual-1")
+    await pilot.press("n")
+    await until(pilot, lambda: isinstance(pilot.app.screen, ComposerScreen) and pilot.app.screen.checked)
+    assert pilot.app.screen.draft.stage == "residual"
+    await pilot.press("escape")
+    assert pilot.app.screen is screen
+
+
+@exercises("edit_copy")
+async def _edit_copy(pilot: Any, screen: Any, database: Path) -> None:
+    go_to(screen, "blocks-1")
+    await pilot.press("e")
+    await until(pilot, lambda: isinstance(pilot.app.screen, ComposerScreen) and pilot.app.screen.checked)
+    draft = pilot.app.screen.draft
+    assert (draft.stage, draft.change, draft.steps) == ("blocks", "lr=3e-4", "400")
+
+
+@exercises("pause_resume")
+async def _pause(pilot: Any, screen: Any, database: Path) -> None:
+    go_to(screen, "linear-1")
+    await pilot.press("p")
+    await until(pilot, lambda: statuses(database)["linear-1"] == "paused")
+    await until(pilot, lambda: named(pilot.app, "linear-1").status == "paused")
+    await pilot.press("p")
+    await until(pilot, lambda: statuses(database)["linear-1"] == "queued")
+
+
+@exercises("stop", "undo")
+async def _stop(pilot: Any, screen: Any, database: Path) -> None:
+    go_to(screen, "linear-1")
+    await pilot.press("K")
+    await until(pilot, lambda: statuses(database)["linear-1"] == "cancelled")
+    await until(pilot, lambda: pilot.app.edits.next_undo)
+    await pilot.press("u")
+    await until(pilot, lambda: statuses(database)["linear-1"] == "queued")
+
+
+@exercises("retry")
+async def _retry(pilot: Any, screen: Any, database: Path) -> None:
+    go_to(screen, "layernorm-1")
+    await pilot.press("R")
+    await until(pilot, lambda: statuses(database)["layernorm-1"] == "queued")
+
+
+@exercises("trash")
+async def _trash(pilot: Any, screen: Any, database: Path) -> None:
+    go_to(screen, "bigram-1")
+    await pilot.press("d")
+    await until(pilot, lambda: "bigram-1" not in statuses(database))
+    await until(pilot, lambda: "bigram-1" not in on_screen(pilot.app).split("Loss")[0])
+    await until(pilot, lambda: pilot.app.edits.next_undo)
+    await pilot.press("u")
+    await until(pilot, lambda: "bigram-1" in on_screen(pilot.app).split("Loss")[0])
+
+
+@exercises("cursor_down", "cursor_up", "cursor_first", "cursor_last")
+async def _move(pilot: Any, screen: Any, database: Path) -> None:
+    table = screen.query_one(RunTable)
+    for key, row in (("j", 1), ("down", 2), ("k", 1), ("up", 0), ("G", 8), ("g", 0), ("end", 8), ("home", 0)):
+        await pilot.press(key)
+        assert table.cursor_row == row, key
+
+
+@exercises("mark", "unmark_all")
+async def _mark(pilot: Any, screen: Any, database: Path) -> None:
+    go_to(screen, "residual-1")
+    run_id = screen.run.id
+    await pilot.press("space")
+    assert screen.marks == (run_id,)
+    await pilot.press("escape")
+    assert screen.marks == ()
+
+
+@exercises("pin")
+async def _pin(pilot: Any, screen: Any, database: Path) -> None:
+    go_to(screen, "blocks-1")
+    await pilot.press("*")
+    await until(pilot, lambda: "−0.242" in on_screen(pilot.app))  # residual against blocks
+    assert "other data" in on_screen(pilot.app)
+    await pilot.press("*")
+    assert screen.baseline is None
+
+
+@exercises("filter")
+async def _filter(pilot: Any, screen: Any, database: Path) -> None:
+    await pilot.press("/", *"stage:residual")
+    await until(pilot, lambda: screen.query_one(RunTable).row_count == 2)
+    await pilot.press("enter")
+    assert screen.query_one(FilterBar).display
+    assert pilot.app.focused is screen.query_one(RunTable)
+    await pilot.press("escape")
+    await until(pilot, lambda: screen.query_one(RunTable).row_count == 9)
+
+
+@exercises("sort", "sort_reverse")
+async def _sort(pilot: Any, screen: Any, database: Path) -> None:
+    table = screen.query_one(RunTable)
+    await pilot.press("s")
+    assert screen.sort == "name"
+    while screen.sort != "val":
+        await pilot.press("s")
+    go_to(screen, "residual-1")
+    assert screen.run.name == "residual-1"
+    assert table.cursor_row == 0 or named(pilot.app, "residual-1").val_loss > 2.0
+    first = table.get_row_at(0)[2].plain
+    await pilot.press("S")
+    assert screen.reverse
+    assert table.get_row_at(0)[2].plain != first
+    assert table.get_row_at(table.row_count - 1)[7].plain == "–"  # without a value: last either way round
+
+
+@exercises("next_pane", "previous_pane")
+async def _panes(pilot: Any, screen: Any, database: Path) -> None:
+    for key, pane in (("tab", "chart"), ("tab", "detail"), ("tab", "runs"), ("shift+tab", "detail")):
+        await pilot.press(key)
+        assert screen.pane == pane
+        assert pilot.app.focused.id == pane
+
+
+@exercises("next_tab", "previous_tab")
+async def _tabs(pilot: Any, screen: Any, database: Path) -> None:
+    detail = screen.query_one(DetailPane)
+    go_to(screen, "blocks-1")
+    for key, tab in (("]", "config"), ("]", "log"), ("]", "sample"), ("[", "log")):
+        await pilot.press(key)
+        assert detail.tab == tab
+    await until(pilot, lambda: "cpu fp32, 1 thread" in on_screen(pilot.app))
+    await pilot.press("[")
+    await until(pilot, lambda: "changed against its stage" in on_screen(pilot.app))
+    assert "3e-4" in on_screen(pilot.app)
+
+
+@exercises("zoom")
+async def _zoom(pilot: Any, screen: Any, database: Path) -> None:
+    await pilot.press("tab", "z")
+    assert screen.zoomed
+    assert not screen.query_one(RunTable).display
+    assert screen.query_one(LossChart).size.width > pilot.app.size.width - 6
+    await pilot.press("escape")
+    assert not screen.zoomed
+    assert screen.query_one(RunTable).display
+
+
+@exercises("x_axis", "log_x", "log_y", "smooth_less", "smooth_more", "whole_range")
+async def _chart(pilot: Any, screen: Any, database: Path) -> None:
+    go_to(screen, "residual-1")
+    chart = screen.query_one(LossChart)
+    await until(pilot, lambda: any(line.label for line in chart.content.lines))
+    await pilot.press("x")
+    assert screen.options.x == "chars"
+    await until(pilot, lambda: "chars" in on_screen(pilot.app).splitlines()[-4])
+    await pilot.press("x")
+    assert screen.options.x == "FLOPs"
+    before = screen.options.smoothing
+    await pilot.press("l", "L", "=", ">", "<", "<")
+    assert screen.options.log_x
+    assert screen.options.log_y
+    assert screen.options.whole_range
+    assert screen.options.smoothing == before - 1
+    await until(pilot, lambda: "log y · log x · whole range" in on_screen(pilot.app))
+
+
+@exercises("help")
+async def _help(pilot: Any, screen: Any, database: Path) -> None:
+    await pilot.press("?")
+    assert isinstance(pilot.app.screen, HelpScreen)
+    await pilot.press(*"undoable queue again")
+    await until(pilot, lambda: "no such key" in on_screen(pilot.app))
+    await pilot.press("ctrl+u", *"baseline")
+    await until(pilot, lambda: "Pin the run as the baseline" in on_screen(pilot.app))
+    await pilot.press("escape")
+    assert pilot.app.screen is screen
+
+
+@exercises("command_palette")
+async def _palette(pilot: Any, screen: Any, database: Path) -> None:
+    await pilot.press("ctrl+p", *"logarithmic")
+    await until(pilot, lambda: "log y" in on_screen(pilot.app))
+    await pilot.press("down", "enter")
+    await until(pilot, lambda: pilot.app.screen is screen and (screen.options.log_y or screen.options.log_x))
+
+
+@exercises("change_theme")
+async def _theme(pilot: Any, screen: Any, database: Path) -> None:
+    await screen.run_action("change_theme")
+    await until(pilot, lambda: pilot.app.screen is not screen)
+    await pilot.press(*"lab-light")
+    await until(pilot, lambda: "lab-light" in on_screen(pilot.app))
+    await pilot.press("down", "enter")
+    await until(pilot, lambda: pilot.app.theme == "lab-light")
+
+
+@exercises("quit")
+async def _quit(pilot: Any, screen: Any, database: Path) -> None:
+    await pilot.press("q")
+    assert isinstance(pilot.app.screen, ConfirmScreen)
+    assert "1 waiting: the work goes on in the background" in on_screen(pilot.app)
+    await pilot.press("escape")
+    assert pilot.app.screen is screen
+    await pilot.press("q", "q")
+    await until(pilot, lambda: not pilot.app.is_running or pilot.app._exit)
+
+
+@exercises("stop_worker")
+async def _stop_worker(pilot: Any, screen: Any, database: Path) -> None:
+    await screen.run_action("stop_worker")
+    await until(pilot, lambda: "worker" in " ".join(note.message for note in pilot.app._notifications))
+
+
+def test_every_action_has_a_method_and_is_exercised() -> None:
+    assert EXERCISES.keys() == ACTIONS_BY_ID.keys()
+    for action in ACTIONS:
+        assert callable(getattr(RunsScreen, f"action_{action.id}", None)), action.id
+
+
+def test_no_key_means_two_things() -> None:
+    keys = [key for action in ACTIONS for key in action.keys]
+    assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize("exercise", dict.fromkeys(EXERCISES.values()), ids=lambda exercise: exercise.__name__[1:])
+async def test_actions(exercise: Exercise, database: Path) -> None:
+    app = lab_app(database)
+    async with app.run_test(size=(160, 45)) as pilot:
+        screen = await opened(pilot)
+        await exercise(pilot, screen, database)
+
+
+def test_the_footer_shows_what_can_be_done_with_the_run_at_most_seven() -> None:
+    training = [action.id for action in footer_actions(Situation(status="training", runs=3))]
+    assert "stop" in training
+    assert "pause_resume" in training
+    assert "retry" not in training
+    failed = [action.id for action in footer_actions(Situation(status="failed", runs=3))]
+    assert failed[0] == "retry"
+    assert "stop" not in failed
+    empty = [action.id for action in footer_actions(Situation())]
+    assert empty[0] == "new_run"
+    assert "mark" not in empty
+    assert max(len(training), len(failed), len(empty)) <= FOOTER_KEYS
