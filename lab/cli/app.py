@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 from pathlib import Path
@@ -19,6 +21,7 @@ app = typer.Typer(
     no_args_is_help=False,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: it is read in pipes too, and takes a third of the time
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -27,22 +30,31 @@ def run(arguments: list[str]) -> int:
     """Runs a command line; returns the exit status: 0 done, 1 the work failed, 2 bad usage."""
     from lab.cli import register_commands
 
-    register_commands(app)
+    if not app.registered_commands:
+        register_commands(app)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a character shows its number
     try:
         result = app(arguments, prog_name="lab", standalone_mode=False)
     except LabError as error:
         _complain(str(error))
         return error.exit_status
     except typer.TyperException as error:
-        _complain(error.format_message())
+        from lab.cli.complaints import said_plainly
+
+        _complain(said_plainly(error))
         return error.exit_code
     except typer.Exit as ended:
         return ended.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
-    except BrokenPipeError:
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.EPIPE, errno.EIO):
+            raise
+        # Nobody reads any more: a pipe's reader has what it wanted, or the terminal was closed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or flushing at exit would complain again
-        return 0
+        return 0 if error.errno == errno.EPIPE else INTERRUPTED
     return result if isinstance(result, int) else 0
 
 

@@ -13,7 +13,7 @@ from lab.errors import UsageError
 if TYPE_CHECKING:
     from lab.datasets.dataset import Dataset
 
-dataset = typer.Typer(help="Datasets: what there is to train on.", no_args_is_help=True)
+dataset = typer.Typer(help="Datasets: what there is to train on.")
 
 
 def register(app: typer.Typer) -> None:
@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 @dataset.command("list")
 def list_datasets(as_json: options.AsJson = False, database: options.Database = None) -> None:
     """The datasets that come with lab, and those that were added."""
-    from lab.cli.output import print_json, print_table
+    from lab.cli.output import WRAPPED, print_json, print_table
     from lab.datasets.dataset import SHIPPED, added_datasets
     from lab.packaged import packaged_folder
     from lab.store.location import dataset_library, find_database
@@ -35,7 +35,7 @@ def list_datasets(as_json: options.AsJson = False, database: options.Database = 
         print_json([{"name": name, "kind": kind, "path": str(path)} for name, kind, path in found])
         return
     rows = [[name, kind, f"{path.stat().st_size:,}", str(path)] for name, kind, path in found]
-    print_table([("name", "left"), ("as", "left"), ("bytes", "right"), ("path", "left")], rows)
+    print_table([("name", "left"), ("as", "left"), ("bytes", "right"), ("path", WRAPPED)], rows)
 
 
 @dataset.command("add")
@@ -64,7 +64,10 @@ def show(
     as_json: options.AsJson = False,
     database: options.Database = None,
 ) -> None:
-    """Show a dataset as a model sees it: vocabulary, counts, splits, overlaps, and one batch unrolled."""
+    """Show a dataset as a model sees it.
+
+    Its vocabulary, counts, splits and overlaps, and one example unrolled.
+    """
     from lab.cli.output import print_json
     from lab.queue.requests import read_dataset
     from lab.store.location import find_database
@@ -117,7 +120,6 @@ def _unrolled(found: Dataset, context_length: int) -> list[dict[str, str]]:
 
 
 def _print(document: dict[str, Any]) -> None:
-    from lab.cli.output import print_table
     from lab.datasets.tokenizer import visible
     from lab.tui.text import literal
 
@@ -144,5 +146,5 @@ def _print(document: dict[str, Any]) -> None:
     )
     print("\none example, unrolled: context → target")
     width = max(len(shown(line["context"])) for line in document["batch"])
-    rows = [[f"{shown(line['context']):>{width}} → {shown(line['target'])}"] for line in document["batch"]]
-    print_table([("", "left")], rows)
+    for line in document["batch"]:
+        print(f"  {shown(line['context']):>{width}} → {shown(line['target'])}")

@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from lab.cli import options
+from lab.errors import StoreError
 
 _NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "sshfs", "9p", "afp", "fuse.sshfs")
 
@@ -20,7 +21,10 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(as_json: options.AsJson = False, database: options.Database = None) -> None:
-    """Say what lab runs on, whether its database is sound, and what to do where it is not."""
+    """Say what lab runs on, and whether its database is sound.
+
+    Where it is not, it says what to do.
+    """
     from lab.cli.output import print_json
     from lab.store.location import find_database
     from lab.tui.text import literal
@@ -66,10 +70,10 @@ def _machine() -> dict[str, Any]:
 
 
 def _database(path: Path) -> dict[str, Any]:
+    from lab.cli.stored import opened
     from lab.queue.requests import worker_pid
     from lab.store.health import examine
     from lab.store.location import files_folder
-    from lab.store.run_store import RunStore
 
     facts: dict[str, Any] = {"path": str(path), "exists": path.exists(), "problems": []}
     file_system = _file_system(path)
@@ -81,11 +85,12 @@ def _database(path: Path) -> dict[str, Any]:
     facts["bytes"] = path.stat().st_size
     facts["checkpoint_bytes"] = sum(file.stat().st_size for file in files_folder(path).rglob("*") if file.is_file())
     facts["worker"] = worker_pid(path)
-    store = RunStore.open(path)
     try:
-        health = examine(store)
-    finally:
-        store.close()
+        with opened(path) as store:
+            health = examine(store)
+    except StoreError as error:
+        facts["problems"].append(str(error))
+        return facts
     facts |= health.counts
     facts["problems"] += health.problems
     return facts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,8 @@ QUICK_SHARE = 10
 QUICK_TAG = "quick"
 _LOOK_SECONDS = 0.25
 _WORKER_STARTS = 5
+_ROOM_FOR_BOTH = 140
+"""Columns from which on what a rung adds and what else it changed stand side by side."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,14 @@ def ladder(
     as_json: options.AsJson = False,
     database: options.Database = None,
 ) -> None:
-    """Train the ladder from the foot up, and print its table. What is already trained is not trained again."""
+    """Train the ladder from the foot up, and print its table.
+
+    What is already trained is not trained again.
+    """
     from lab.cli.output import print_json, say
+    from lab.cli.stored import opened
     from lab.store.location import find_database
-    from lab.store.run_store import RunStore
+    from lab.tui.text import plural
 
     began = time.perf_counter()
     path = find_database(database)
@@ -67,16 +74,13 @@ def ladder(
     if len(set(names)) < len(names):
         raise UsageError(f"--stages {stages} names a rung twice")
     wanted = {name: _compose(name, seeds, quick, dataset, dataset_as, path) for name in names}
-    store = RunStore.open(path)
-    try:
+    with opened(path) as store:
         ids = _adopt_or_add(store, wanted)
-        reused = sum(store.run(run_id).status == "finished" for run_ids in ids.values() for run_id in run_ids)
-        if reused:
-            say(f"{reused} of {sum(map(len, ids.values()))} runs are trained already")
-        _train(store, [run_id for run_ids in ids.values() for run_id in run_ids])
+        trained = {run_id for run_ids in ids.values() for run_id in run_ids if store.run(run_id).status == "finished"}
+        if trained:
+            say(f"{len(trained)} of {plural(sum(map(len, ids.values())), 'run')} trained already")
+        _train(store, [run_id for run_ids in ids.values() for run_id in run_ids if run_id not in trained])
         rungs = [_rung(store, name, run_ids) for name, run_ids in ids.items()]
-    finally:
-        store.close()
     seconds = time.perf_counter() - began
     if as_json:
         print_json(_document(rungs, seconds))
@@ -122,8 +126,10 @@ def _adopt_or_add(store: RunStore, wanted: dict[str, list[NewRun]]) -> dict[str,
 
     The longest rung is queued first, so that it is not left to train alone at the end.
     """
+    from lab.queue.requests import pause_orphans
     from lab.store import lifecycle
 
+    pause_orphans(store)
     ids: dict[str, dict[int, str]] = {name: {} for name in wanted}
     missing: list[tuple[str, int, NewRun]] = []
     for name, runs in wanted.items():
@@ -155,22 +161,29 @@ def _arithmetic(new: NewRun) -> float:
 
 def _train(store: RunStore, run_ids: Sequence[str]) -> None:
     """Waits until the worker has trained the runs; starts one where there is none. Raises `WorkerError`."""
+    from lab.cli.output import say
     from lab.queue.requests import start_worker, worker_pid
     from lab.store.lifecycle import ACTIVE
 
+    if not run_ids:
+        return
     starts = 0
-    with _progress(len(run_ids)) as show:
-        while True:
-            runs = [store.run(run_id) for run_id in run_ids]
-            show(runs)
-            if not any(run.status in ACTIVE for run in runs):
-                return
-            if worker_pid(store.database.path) is None:
-                starts += 1
-                if starts > _WORKER_STARTS:
-                    raise WorkerError("the worker ended again and again; see what it says with: lab worker")
-                start_worker(store.database.path)
-            time.sleep(_LOOK_SECONDS)
+    try:
+        with _progress(len(run_ids)) as show:
+            while True:
+                runs = [store.run(run_id) for run_id in run_ids]
+                show(runs)
+                if not any(run.status in ACTIVE for run in runs):
+                    return
+                if worker_pid(store.database.path) is None:
+                    starts += 1
+                    if starts > _WORKER_STARTS:
+                        raise WorkerError("the worker ended again and again; see what it says with: lab worker")
+                    start_worker(store.database.path)
+                time.sleep(_LOOK_SECONDS)
+    except KeyboardInterrupt:
+        say("the worker trains on; see how far with: lab queue list; end it with: lab worker --stop")
+        raise
 
 
 def _rung(store: RunStore, name: str, run_ids: Sequence[str]) -> Rung:
@@ -203,36 +216,41 @@ def _document(rungs: Sequence[Rung], seconds: float) -> dict[str, Any]:
 
 
 def _print(rungs: Sequence[Rung], seconds: float, *, quick: bool, database: Path) -> None:
-    from lab.cli.output import print_table
-    from lab.tui.text import NOTHING, choices, duration, loss, si
+    from lab.cli.output import WRAPPED, console, print_table
+    from lab.tui.text import duration, literal
 
     columns = [("rung", "left"), ("val", "right"), ("Δ", "right"), ("choices", "right"), ("published", "right")]
-    columns += [("parameters", "right"), ("time", "right"), ("adds", "full"), ("also changed", "full")]
-    rows = []
-    for rung, delta in zip(rungs, deltas(rungs), strict=True):
-        first = rung.runs[0]
-        comparable = not quick and first.dataset == rung.stage.home_dataset
-        ended = {run.status for run in rung.runs} - {"finished"}
-        rows.append(
-            [
-                rung.stage.name,
-                loss(rung.val_loss) if not ended else ", ".join(sorted(ended)),
-                f"{delta:+.3f}" if delta is not None else "",
-                choices(rung.val_loss),
-                loss(rung.stage.published_val_loss) if comparable else NOTHING,
-                si(first.parameters),
-                duration(sum(run.seconds for run in rung.runs)),
-                rung.stage.adds,
-                rung.stage.also_changed,
-            ]
-        )
-    print_table(columns, rows)
+    columns += [("parameters", "right"), ("time", "right"), ("adds", WRAPPED), ("also changed", WRAPPED)]
+    rows = [_cells(rung, delta, quick=quick) for rung, delta in zip(rungs, deltas(rungs), strict=True)]
+    if console().width < _ROOM_FOR_BOTH:
+        columns.pop()
+        rows = [[*row[:-2], f"{row[-2]} (also: {row[-1]})" if row[-1] else row[-2]] for row in rows]
+    print_table(columns, rows, droppable=("choices", "parameters", "time", "adds"))
     print()
     if quick:
         print("A tenth of the steps: these figures compare with each other, not with the published ones.")
     else:
         print("Published figures are the lectures', on other copies of the texts and from sampled batches.")
-    print(f"{duration(seconds)} in all; see the curves with: lab --db {database}")
+    print(f"{duration(seconds)} in all; see the curves with: lab --db {literal(shlex.quote(str(database)))}")
+
+
+def _cells(rung: Rung, delta: float | None, *, quick: bool) -> list[str]:
+    from lab.tui.text import NOTHING, choices, duration, loss, si
+
+    first = rung.runs[0]
+    comparable = not quick and first.dataset == rung.stage.home_dataset
+    ended = {run.status for run in rung.runs} - {"finished"}
+    return [
+        rung.stage.name,
+        loss(rung.val_loss) if not ended else ", ".join(sorted(ended)),
+        f"{delta:+.3f}" if delta is not None else "",
+        choices(rung.val_loss),
+        loss(rung.stage.published_val_loss) if comparable else NOTHING,
+        si(first.parameters),
+        duration(sum(run.seconds for run in rung.runs)),
+        rung.stage.adds,
+        rung.stage.also_changed,
+    ]
 
 
 @contextmanager

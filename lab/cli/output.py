@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -15,27 +17,66 @@ from rich.text import Text
 from lab.store.run_store import RunRow
 from lab.tui.text import literal
 
+WRAPPED = "wrap"
+"""The justification of a column of prose: left, and folded where the line ends."""
 _PIPED_WIDTH = 200
+_GAP = 2
+_NARROWEST_PROSE = 24
+_CONTROLS = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
 
 
 def print_json(document: object) -> None:
     """One JSON document on stdout; NaN and infinities as null."""
-    print(json.dumps(_finite(document), indent=2, ensure_ascii=False))
+    text = json.dumps(_finite(document), indent=2, ensure_ascii=False)
+    print(text.translate(_CONTROLS))  # JSON escapes the older control characters only; terminals obey these too
 
 
 def say(line: str) -> None:
-    """One line on stderr, control characters shown literally."""
-    print(literal(line), file=sys.stderr, flush=True)
+    """One line on stderr, control characters shown literally; unheard where nobody listens any more."""
+    with contextlib.suppress(OSError):
+        print(literal(line), file=sys.stderr, flush=True)
 
 
-def print_table(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
-    """A table on stdout; `columns` are names and justifications, cells are data, shown literally."""
-    table = Table(box=None, pad_edge=False, header_style="bold", title=title or None, title_justify="left")
-    for name, justify in columns:
-        table.add_column(name, justify=justify, no_wrap=justify != "full")  # type: ignore[arg-type]
-    for row in rows:
-        table.add_row(*[Text(literal(cell)) for cell in row])
-    console().print(table)
+def print_table(
+    columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]], *, droppable: Sequence[str] = ()
+) -> None:
+    """A table on stdout; `columns` are names and justifications, cells are data, shown literally.
+
+    Where the line is too short for it, the droppable columns go, the first named first, before anything is cut.
+    """
+    screen = console()
+    cells = [[literal(cell) for cell in row] for row in rows]
+    left_out = columns_left_out(columns, cells, droppable, screen.width)
+    shown = [i for i, (name, _) in enumerate(columns) if name not in left_out]
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, _GAP, 0, 0))
+    for name, justify in (columns[i] for i in shown):
+        wrapped = justify == WRAPPED
+        table.add_column(
+            name,
+            justify="left" if wrapped else justify,  # type: ignore[arg-type]
+            no_wrap=not wrapped,
+            overflow="fold" if wrapped else "ellipsis",
+        )
+    for row in cells:
+        table.add_row(*[Text(row[i]) for i in shown])
+    screen.print(table)
+
+
+def columns_left_out(
+    columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]], droppable: Sequence[str], width: int
+) -> set[str]:
+    """The names of the columns that must go for the rest to fit a width; prose needs no more than some of its own."""
+    widths = {}
+    for i, (name, justify) in enumerate(columns):
+        natural = max([cell_len(name), *(cell_len(row[i]) for row in rows)])
+        widths[name] = min(natural, _NARROWEST_PROSE) if justify == WRAPPED else natural
+    left_out: set[str] = set()
+    for name in droppable:
+        kept = [width for column, width in widths.items() if column not in left_out]
+        if sum(kept) + _GAP * (len(kept) - 1) <= width:
+            break
+        left_out.add(name)
+    return left_out
 
 
 def console() -> Console:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lab.cli import options
 from lab.errors import UsageError
 
-queue = typer.Typer(help="Add runs to the queue, and look after it.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from lab.store.run_store import NewRun, RunRow
+
+queue = typer.Typer(help="Add runs to the queue, and look after it.")
 
 Runs = Annotated[list[str], typer.Argument(metavar="RUN…", help="Ids, unique prefixes, or names.")]
 
@@ -37,11 +43,12 @@ def add(
     """Queue runs: one of each stage and seed."""
     from dataclasses import replace
 
-    from lab.cli.output import print_json, run_document, say
+    from lab.cli.output import print_json, run_document
+    from lab.cli.stored import opened
     from lab.cli.train import run_request
-    from lab.queue.requests import compose, worker_pid
+    from lab.queue.requests import compose
     from lab.store.location import find_database
-    from lab.store.run_store import RunStore
+    from lab.tui.text import literal
 
     path = find_database(database)
     new = []
@@ -50,49 +57,50 @@ def add(
         first = compose(request, path)[0].config.seed
         new += compose(replace(request, seeds=range(first, first + seeds)), path)
     if dry_run:
-        for each in new:
-            say(f"{each.config.stage}: {each.config.steps:,} steps, seed {each.config.seed}, on {each.dataset.name}")
-        say(f"{len(new)} runs; nothing is queued")
+        _say_what_would_be(new, as_json)
         return
-    store = RunStore.open(path)
-    try:
+    with opened(path) as store:
         rows = store.add_runs(new)
-    finally:
-        store.close()
     if as_json:
         print_json([run_document(row) for row in rows])
         return
     for row in rows:
-        print(f"{row.id}  {row.name}")
-    if worker_pid(path) is None:
-        say("no worker is at work; start one with: lab worker")
+        print(f"{row.id}  {literal(row.name)}")
+    _say_where_none_trains(path)
 
 
 @queue.command("list")
 def list_queue(as_json: options.AsJson = False, database: options.Database = None) -> None:
-    """What trains, and what waits, first in turn first."""
-    from lab.cli.output import print_json, print_table, run_document
+    """List what trains, and what waits, first in turn first."""
+    from lab.cli.output import WRAPPED, print_json, print_table, run_document, say
+    from lab.cli.stored import opened
     from lab.store import lifecycle
     from lab.store.location import find_database
-    from lab.store.run_store import RunStore
 
-    store = RunStore.open(find_database(database))
-    try:
-        training = [run for by in ("worker", "command") for run in lifecycle.training_runs(store, by)]
-        waiting = lifecycle.waiting_runs(store)
-    finally:
-        store.close()
+    path = find_database(database)
+    training: list[RunRow] = []
+    waiting: list[RunRow] = []
+    if path.exists():
+        with opened(path) as store:
+            training = [run for by in ("worker", "command") for run in lifecycle.training_runs(store, by)]
+            waiting = lifecycle.waiting_runs(store)
     if as_json:
         print_json([run_document(run) for run in (*training, *waiting)])
-        return
-    rows = [["", run.id, run.name, run.status, f"{run.step:,} of {run.steps:,}"] for run in training]
-    rows += [[str(i), run.id, run.name, "waiting", f"{run.steps:,}"] for i, run in enumerate(waiting, start=1)]
-    print_table([("", "right"), ("id", "left"), ("name", "left"), ("status", "left"), ("steps", "right")], rows)
+    elif training or waiting:
+        rows = [["", run.id, run.name, run.status, f"{run.step:,} of {run.steps:,}"] for run in training]
+        rows += [[str(i), run.id, run.name, "waiting", f"{run.steps:,}"] for i, run in enumerate(waiting, start=1)]
+        columns = [("", "right"), ("id", "left"), ("name", WRAPPED), ("status", "left"), ("steps", "right")]
+        print_table(columns, rows)
+    else:
+        say("nothing trains or waits; queue a run with: lab queue add STAGE")
 
 
 @queue.command("pause")
 def pause(runs: Runs, database: options.Database = None) -> None:
-    """Take runs out of the queue, or pause them at a checkpoint, until `resume`."""
+    """Take runs out of the queue, or stop them at a checkpoint.
+
+    `lab queue resume` has them go on.
+    """
     _each("pause", runs, database)
 
 
@@ -116,7 +124,10 @@ def cancel(runs: Runs, database: options.Database = None) -> None:
 
 @queue.command("retry")
 def retry(runs: Runs, database: options.Database = None) -> None:
-    """Queue again what failed, diverged, or was stopped or cancelled; it goes on from its last checkpoint."""
+    """Queue again what failed, diverged, was stopped or cancelled.
+
+    It goes on from its last checkpoint.
+    """
     _each("retry", runs, database)
 
 
@@ -127,17 +138,13 @@ def move(
     database: options.Database = None,
 ) -> None:
     """Put a waiting run at another place."""
+    from lab.cli.stored import stored_runs
     from lab.store import lifecycle
-    from lab.store.location import find_database
-    from lab.store.run_store import RunStore
 
-    store = RunStore.open(find_database(database))
-    try:
+    with stored_runs(database) as store:
         row = store.resolve(run)
         if not lifecycle.move(store, row.id, place):
             raise UsageError(f"run {row.name} is {row.status}, not waiting; there is nothing to move")
-    finally:
-        store.close()
 
 
 def worker(
@@ -147,11 +154,14 @@ def worker(
     idle_seconds: Annotated[float | None, typer.Option("--idle-seconds", hidden=True)] = None,
     database: options.Database = None,
 ) -> None:
-    """Train what waits, in the foreground; Ctrl-C keeps a checkpoint of each run and ends."""
+    """Train what waits, in the foreground.
+
+    Ctrl-C keeps a checkpoint of each run and ends.
+    """
     from lab.cli.output import say
+    from lab.cli.stored import opened
     from lab.queue.requests import stop_worker
     from lab.store.location import find_database
-    from lab.store.run_store import RunStore
 
     path = find_database(database)
     if stop_it:
@@ -159,29 +169,59 @@ def worker(
         return
     from lab.queue.worker import Worker
 
-    store = RunStore.open(path)
-    try:
+    if idle_seconds is not None:  # started in the background, to outlive whoever started it
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with opened(path) as store:
         Worker(store, slots=slots, say=say).run(until_empty=until_empty, idle_seconds=idle_seconds)
-    finally:
-        store.close()
+
+
+_DONE_TO = {
+    "pause": "be paused",
+    "resume": "be resumed",
+    "stop": "be stopped",
+    "cancel": "be cancelled",
+    "retry": "be tried again",
+}
 
 
 def _each(wish: str, names: list[str], database: options.Database) -> None:
     """Applies a wish to each run. Raises `UsageError`, after the others, for those whose status does not allow it."""
     from lab.cli.output import say
+    from lab.cli.stored import stored_runs
+    from lab.queue.requests import pause_orphans
     from lab.store import lifecycle
-    from lab.store.location import find_database
-    from lab.store.run_store import RunStore
 
-    store = RunStore.open(find_database(database))
-    try:
-        runs = [store.resolve(name) for name in names]
+    with stored_runs(database) as store:
+        pause_orphans(store)
+        runs = list({run.id: run for run in map(store.resolve, names)}.values())
         refused = [run for run in runs if not getattr(lifecycle, wish)(store, run.id)]
         for run in runs:
             if run not in refused:
                 now = store.run(run.id)
-                say(f"{run.name} ({run.id}): {now.status}" + (f", will {now.wish}" if now.wish else ""))
+                say(f"{run.name} ({run.id}): {now.status}" + (f", will {_DONE_TO[now.wish]}" if now.wish else ""))
+        if len(refused) < len(runs) and wish in ("resume", "retry"):
+            _say_where_none_trains(store.database.path)
         if refused:
-            raise UsageError("; ".join(f"run {run.name} is {run.status}: it cannot {wish}" for run in refused))
-    finally:
-        store.close()
+            raise UsageError(
+                "; ".join(f"run {run.name} is {run.status}: it cannot {_DONE_TO[wish]}" for run in refused)
+            )
+
+
+def _say_what_would_be(new: Sequence[NewRun], as_json: bool) -> None:
+    from lab.cli.output import print_json, say
+    from lab.tui.text import plural
+
+    if as_json:
+        print_json([{"stage": each.config.stage, "name": each.name, "config": each.config.resolved()} for each in new])
+    else:
+        for each in new:
+            print(f"{each.config.stage}: {each.config.steps:,} steps, seed {each.config.seed}, on {each.dataset.name}")
+    say(f"{plural(len(new), 'run')}; nothing is queued")
+
+
+def _say_where_none_trains(database: Path) -> None:
+    from lab.cli.output import say
+    from lab.queue.requests import worker_pid
+
+    if worker_pid(database) is None:
+        say("no worker is at work; start one with: lab worker")

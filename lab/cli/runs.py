@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 def list_runs(
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="[FILTER]", help="Such as: stage:residual 'val<2.1' tag:base")
+        list[str] | None, typer.Argument(metavar="[FILTER]", help="Such as: stage:residual 'val<2.1 -tag:quick'")
     ] = None,
     sort: Annotated[str, typer.Option("--sort", metavar="KEY", help="Such as val_loss; -val_loss reverses.")] = "id",
     as_json: options.AsJson = False,
@@ -34,60 +34,61 @@ def list_runs(
     """List stored runs."""
     from lab.analysis.run_filter import parse_filter
     from lab.cli.output import print_json, print_table, run_document, say
+    from lab.cli.stored import nothing_stored, opened
     from lab.store.location import find_database
-    from lab.store.run_store import RunStore
 
     matches = parse_filter(" ".join(words or []))
     key = sort.removeprefix("-")
     if key not in SORT_KEYS:
         raise UsageError(f"--sort {sort}: must be one of {', '.join(SORT_KEYS)}")
     path = find_database(database)
-    store = RunStore.open(path)
-    try:
-        runs = [run for run in store.runs() if matches(run)]
-    finally:
-        store.close()
+    runs: list[RunRow] = []
+    if path.exists():
+        with opened(path) as store:
+            runs = [run for run in store.runs() if matches(run)]
     known = [run for run in runs if getattr(run, key) is not None]
     known.sort(key=lambda run: getattr(run, key), reverse=sort.startswith("-"))
     runs = known + [run for run in runs if getattr(run, key) is None]
     if as_json:
         print_json([run_document(run) for run in runs])
     elif runs:
-        print_table(_COLUMNS, [_cells(run) for run in runs])
+        print_table(_COLUMNS, [_cells(run) for run in runs], droppable=_LESS_ASKED_FOR)
     else:
-        say(f"no such runs in {path}" if words else f"no runs in {path} yet; start with: lab ladder")
+        say(f"no such runs in {path}" if words and path.exists() else nothing_stored(path))
 
 
 def show(run_name: options.RunName, as_json: options.AsJson = False, database: options.Database = None) -> None:
-    """Show one run: its figures, its config, what it wrote, and its log."""
-    from lab.cli.output import print_json, run_document
-    from lab.store.location import find_database
-    from lab.store.run_store import RunStore
+    """Show one run: its figures, its config, what it wrote, its log."""
+    from lab.cli.output import print_json
+    from lab.cli.stored import stored_runs
 
-    store = RunStore.open(find_database(database))
-    try:
+    with stored_runs(database) as store:
         run = store.resolve(run_name)
         if as_json:
-            document = run_document(run)
-            document["metrics"] = store.metric_names(run.id)
-            document["checkpoints"] = [
-                {"step": row.step, "kind": row.kind, "size": row.size, "sha256": row.sha256}
-                for row in store.checkpoints(run.id)
-            ]
-            document["samples"] = [{"step": row.step, "text": row.text} for row in store.samples(run.id)]
-            document["log"] = [
-                {"at": row.at, "step": row.step, "level": row.level, "text": row.text} for row in store.events(run.id)
-            ]
-            print_json(document)
+            print_json(_document(store, run))
         else:
             _print(store, run)
-    finally:
-        store.close()
+
+
+def _document(store: RunStore, run: RunRow) -> dict[str, object]:
+    from lab.cli.output import run_document
+
+    return run_document(run) | {
+        "metrics": store.metric_names(run.id),
+        "checkpoints": [
+            {"step": row.step, "kind": row.kind, "size": row.size, "sha256": row.sha256}
+            for row in store.checkpoints(run.id)
+        ],
+        "samples": [{"step": row.step, "text": row.text} for row in store.samples(run.id)],
+        "log": [{"at": row.at, "step": row.step, "level": row.level, "text": row.text} for row in store.events(run.id)],
+    }
 
 
 _COLUMNS = [("id", "left"), ("name", "left"), ("status", "left"), ("dataset", "left"), ("steps", "right")] + [
     (name, "right") for name in ("val", "choices", "best", "parameters", "chars/s", "time", "age")
 ]
+_LESS_ASKED_FOR = ("chars/s", "age", "time", "best", "parameters", "dataset", "choices")
+"""What goes first where the line is short."""
 
 
 def _cells(run: RunRow) -> list[str]:
@@ -110,13 +111,34 @@ def _cells(run: RunRow) -> list[str]:
     ]
 
 
+def _facts(run: RunRow) -> dict[str, str]:
+    """The figures of one run, each on a line of its own."""
+    from lab.tui.text import NOTHING, age, choices, duration, loss, si
+
+    best_at = f" at step {run.best_step:,}" if run.best_step is not None else ""
+    where = f"{run.device}, {run.precision}, {run.threads} threads" if run.device else NOTHING
+    facts = {
+        "status": f"{run.status} at step {run.step:,} of {run.steps:,}" + (f", {run.error}" if run.error else ""),
+        "stage": run.stage,
+        "dataset": f"{run.dataset} (SHA-256 {run.dataset_sha256[:12]}…)",
+        "val": f"{loss(run.val_loss)} ({choices(run.val_loss)} choices), best {loss(run.best_val_loss)}{best_at}",
+        "parameters": f"{run.parameters:,}" if run.parameters else NOTHING,
+        "speed": f"{si(run.chars_per_second)} chars/s",
+        "time": f"{duration(run.seconds)}, made {age(time.time() - run.created_at)} ago",
+        "on": where + (f", torch {run.torch_version}" if run.torch_version else ""),
+        "parent": f"{run.parent_id} at step {run.parent_step:,}" if run.parent_id else "",
+        "tags": ", ".join(run.tags),
+        "notes": run.notes,
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
 def _print(store: RunStore, run: RunRow) -> None:
-    from lab.cli.output import print_table
     from lab.tui.text import literal
 
-    print_table(_COLUMNS, [_cells(run)])
-    if run.error:
-        print(f"\n{literal(run.error)}")
+    print(f"{literal(run.name)} ({run.id})")
+    for name, value in _facts(run).items():
+        print(f"  {name}: {literal(value)}")
     print("\nconfig")
     for key, value in run.config.resolved().items():
         print(f"  {key} = {literal(str(value))}")
@@ -125,7 +147,7 @@ def _print(store: RunStore, run: RunRow) -> None:
     sample = store.last_sample(run.id)
     if sample is not None:
         print(f"\nsample at step {sample.step:,}")
-        print("\n".join(f"  {line}" for line in literal(sample.text, lines=True).splitlines()))
+        print("\n".join(f"  {line}" for line in literal(sample.text, lines=True).split("\n")))
     events = store.events(run.id)
     if events:
         print("\nlog")

@@ -35,17 +35,15 @@ def sample(
     database: options.Database = None,
 ) -> None:
     """Sample from a stored run. An empty prompt starts as the lecture does."""
+    if tokens < 1 or (count is not None and count < 1):
+        raise UsageError(f"--tokens {tokens} --count {count or 1}: both must be at least 1")
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"--seed {seed}: must be from 0 to 2^63 - 1")
     import time
 
-    from lab.cli.output import print_json
-    from lab.store.location import find_database
-    from lab.store.run_store import RunStore
-    from lab.tui.text import literal
+    from lab.cli.stored import stored_runs
 
-    if tokens < 1 or (count is not None and count < 1):
-        raise UsageError(f"--tokens {tokens} --count {count}: both must be at least 1")
-    store = RunStore.open(find_database(database))
-    try:
+    with stored_runs(database) as store:
         run = store.resolve(run_name)
         from lab.inference.sampling import SamplingOptions, sample_texts
         from lab.inference.stored import choose_checkpoint, read_stored_checkpoint
@@ -53,8 +51,6 @@ def sample(
         options_ = SamplingOptions(temperature, top_k, top_p, seed)
         row = choose_checkpoint(store, run, checkpoint)
         stored = read_stored_checkpoint(store, row)
-    finally:
-        store.close()
     from lab.datasets.tokenizer import CharacterTokenizer
 
     words = stored.config.dataset_as == "words"
@@ -70,11 +66,23 @@ def sample(
         options=options_,
     )
     seconds = time.perf_counter() - began
-    written = [len(text) - len(prompt) for text in texts]
     if as_json:
-        samples = [{"text": text, "tokens": number} for text, number in zip(texts, written, strict=True)]
-        print_json({"run": run.id, "step": row.step, "samples": samples, "tokens_per_second": sum(written) / seconds})
-        return
+        _print_json(run.id, row.step, texts, len(prompt), seconds)
+    else:
+        _print(texts, words)
+
+
+def _print_json(run_id: str, step: int, texts: list[str], prompt_length: int, seconds: float) -> None:
+    from lab.cli.output import print_json
+
+    written = [len(text) - prompt_length for text in texts]
+    samples = [{"text": text, "tokens": number} for text, number in zip(texts, written, strict=True)]
+    print_json({"run": run_id, "step": step, "samples": samples, "tokens_per_second": sum(written) / seconds})
+
+
+def _print(texts: list[str], words: bool) -> None:
+    from lab.tui.text import literal
+
     for i, text in enumerate(texts):
         if i and not words:
             print("─" * 40)

@@ -61,17 +61,16 @@ def continue_run(
     as_json: options.AsJson = False,
     database: options.Database = None,
 ) -> None:
-    """Go on from a stored run's checkpoint as a new run: more steps, another lr, whatever keeps the shapes."""
-    from lab.store.location import find_database
-    from lab.store.run_store import RunStore
+    """Go on from a stored run's checkpoint, as a new run.
 
-    path = find_database(database)
-    store = RunStore.open(path)
-    try:
+    More steps, another lr, whatever keeps the shapes.
+    """
+    from lab.cli.stored import stored_runs
+
+    with stored_runs(database) as store:
         parent = store.resolve(run_name)
         new = _child(store, parent, checkpoint, steps, settings, name)
-    finally:
-        store.close()
+        path = store.database.path
     raise typer.Exit(_train_in_foreground(path, new, as_json))
 
 
@@ -107,8 +106,9 @@ def _child(
     from lab.inference.stored import choose_checkpoint
     from lab.models.build import build_model
     from lab.queue.requests import dataset_facts, dataset_of
-    from lab.store.run_store import NewRun
+    from lab.store.run_store import NewRun, check_name
 
+    check_name(name)
     row = choose_checkpoint(store, parent, which)
     more = parent.steps if steps is None else steps
     if more < 1:
@@ -131,39 +131,45 @@ def _train_in_foreground(path: Path, new: NewRun, as_json: bool) -> int:
 
     from lab.cli.app import INTERRUPTED
     from lab.cli.output import print_json, run_document, say
+    from lab.cli.stored import opened
     from lab.queue.file_lock import FileLock
-    from lab.queue.slots import cores, threads_for
-    from lab.queue.trainer_process import train_claimed_run
-    from lab.store import lifecycle
     from lab.store.location import run_lock
-    from lab.store.run_store import RunStore
 
-    store = RunStore.open(path)
-    try:
+    with opened(path) as store:
         run = store.add_runs([replace(new, status="paused", trained_by="command")])[0]
         with FileLock(run_lock(path, run.id)):
-            claimed = lifecycle.claim_for_command(store, run.id)
-            if claimed is None:
-                raise UsageError(f"run {run.name} was taken by another process")
-            threads = threads_for(run.config, len(new.dataset.vocabulary), cores())
-            with _interrupted_by_signals() as recorders, _progress(run) as show:
-                try:
-                    outcome = train_claimed_run(store, claimed, threads, on_recorder=recorders.append, on_progress=show)
-                except Exception as error:
-                    lifecycle.attempt_failed(store, run.id, claimed.attempt, str(error), for_good=True)
-                    raise
-            lifecycle.end(store, run.id, claimed.attempt, outcome.status, outcome.error)
+            _train(store, run, len(new.dataset.vocabulary))
         ended = store.run(run.id)
         if as_json:
             print_json(run_document(ended))
         else:
             _print_end(ended)
-        if outcome.status == "paused":
-            say(f"paused at step {outcome.step:,}; go on with: lab queue resume {run.name} && lab worker --until-empty")
+        if ended.status == "paused":
+            say(f"paused at step {ended.step:,}; go on with: lab queue resume {run.id} && lab worker --until-empty")
             return INTERRUPTED
-        return 0 if outcome.status in ("finished", "stopped") else 1
-    finally:
-        store.close()
+        return 0 if ended.status in ("finished", "stopped") else 1
+
+
+def _train(store: RunStore, run: RunRow, vocabulary_size: int) -> None:
+    """Trains a paused run to its end, a wish or a signal, and files how it ended."""
+    from lab.queue.slots import cores, threads_for
+    from lab.queue.trainer_process import train_claimed_run
+    from lab.store import lifecycle
+
+    claimed = lifecycle.claim_for_command(store, run.id)
+    if claimed is None:
+        raise UsageError(f"run {run.name} was taken by another process")
+    threads = threads_for(run.config, vocabulary_size, cores())
+    with _interrupted_by_signals() as recorders, _progress(run) as show:
+        try:
+            outcome = train_claimed_run(store, claimed, threads, on_recorder=recorders.append, on_progress=show)
+        except KeyboardInterrupt:  # before there was anything to keep, or a second time
+            lifecycle.end(store, run.id, claimed.attempt, "paused")
+        except Exception as error:
+            lifecycle.attempt_failed(store, run.id, claimed.attempt, str(error), for_good=True)
+            raise
+        else:
+            lifecycle.end(store, run.id, claimed.attempt, outcome.status, outcome.error)
 
 
 def _print_end(run: RunRow) -> None:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from lab.config.run_config import RunConfig
 from lab.datasets.tokenizer import CharacterTokenizer
-from lab.errors import UsageError
+from lab.errors import LabError, UsageError
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ def next_probabilities(logits: Tensor, options: SamplingOptions) -> Tensor:
 
     top-k keeps the likeliest k; top-p the likeliest that together reach p (Holtzman et al. 2019).
     """
-    if options.temperature == 0:
+    if options.temperature < torch.finfo(logits.dtype).tiny:  # 0, or what cannot be divided by
         return F.one_hot(logits.argmax(dim=-1), logits.shape[-1]).to(logits.dtype)
-    logits = logits / options.temperature
+    logits = (logits - logits.amax(dim=-1, keepdim=True)) / options.temperature
     if options.top_k is not None and options.top_k < logits.shape[-1]:
-        smallest_kept = logits.topk(options.top_k, dim=-1).values[:, -1:]
-        logits = logits.masked_fill(logits < smallest_kept, -torch.inf)
+        likeliest = logits.topk(options.top_k, dim=-1)
+        logits = torch.full_like(logits, -torch.inf).scatter(-1, likeliest.indices, likeliest.values)
     probabilities = F.softmax(logits, dim=-1)
     if options.top_p is not None and options.top_p < 1:
         ordered, order = probabilities.sort(dim=-1, descending=True)
@@ -59,6 +59,7 @@ def stream_tokens(
     """The next tokens of each row of a prompt (N, t), one (N,) tensor at a time, on the CPU.
 
     The model sees the last T characters; the MLP, which needs T, has the start token before what there is.
+    Raises `LabError` where the model's weights have become NaN or infinite.
     """
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(options.seed)
@@ -72,7 +73,10 @@ def stream_tokens(
     try:
         for end in range(padding + length, tokens.shape[1]):
             logits, _ = model(tokens[:, max(0, end - t) : end])
-            probabilities = next_probabilities(logits[:, -1].float().cpu(), options)  # (N, P, V) -> (N, V)
+            last = logits[:, -1].float().cpu()  # (N, P, V) -> (N, V)
+            if not last.isfinite().all():
+                raise LabError("the model's predictions are no numbers: it has diverged; take an earlier checkpoint")
+            probabilities = next_probabilities(last, options)
             drawn = torch.multinomial(probabilities, 1, generator=generator)[:, 0]
             tokens[:, end] = drawn
             yield drawn

@@ -37,7 +37,7 @@ def build_model(config: RunConfig, vocabulary_size: int) -> nn.Module:
     The process's own random state is left as it was.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+        torch.default_generator.manual_seed(config.seed)  # the CPU's alone; a GPU's is not drawn from here
         model = _FAMILIES[config.model](config, vocabulary_size)
         _initialise(model, config)
     return model

@@ -1,6 +1,6 @@
-"""The MLP's loss and gradients without autograd, whose bookkeeping takes longer than the arithmetic of so small a model.
+"""The MLP's loss and gradients without autograd, whose bookkeeping takes longer than so small a model's arithmetic.
 
-It computes what `loss.backward()` would after `MLP.forward`, in about two thirds of the time, and is tested against that.
+It computes what `loss.backward()` would after `MLP.forward`, in about two thirds of the time, and is tested equal.
 """
 
 from __future__ import annotations

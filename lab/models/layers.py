@@ -63,7 +63,8 @@ class MultiHeadAttention(nn.Module):
         """From (B, T, C) to (B, T, nh × hs), or (B, T, C) when projected."""
         query, key, value = self.read(x)  # each (B, nh, T, hs)
         if query is None or key is None:
-            heads = self.attention_dropout(self.weights(query, key, x.shape[1])) @ value  # -> (B, nh, T, hs)
+            even = self.weights(query, key, x.shape[1]).expand(*value.shape[:2], -1, -1)  # (T, T) -> (B, nh, T, T)
+            heads = self.attention_dropout(even) @ value  # -> (B, nh, T, hs)
         else:  # what `weights(…) @ value` computes, in one kernel that never stores the weights
             heads = F.scaled_dot_product_attention(
                 query,

@@ -19,8 +19,9 @@ from lab.datasets.counting import counting_loss
 from lab.datasets.dataset import Dataset, load_dataset
 from lab.errors import ConfigError, DatasetError, WorkerError
 from lab.queue.file_lock import FileLock
-from lab.store.location import dataset_library, worker_lock, worker_log
-from lab.store.run_store import DatasetFacts, NewRun, RunRow
+from lab.store import lifecycle
+from lab.store.location import dataset_library, run_lock, worker_lock, worker_log
+from lab.store.run_store import DatasetFacts, NewRun, RunRow, RunStore, check_name
 
 WORKER_IDLE_SECONDS = 300
 """How long a worker that was started in the background stays, warm, after its last run."""
@@ -44,8 +45,9 @@ class RunRequest:
 def compose(request: RunRequest, database: Path) -> list[NewRun]:
     """The runs that a request asks for, one a seed, checked against the dataset.
 
-    Raises `ConfigError` or `DatasetError`; nothing is written.
+    Raises `ConfigError`, `DatasetError` or `UsageError`; nothing is written.
     """
+    check_name(request.name)
     stage = find_stage(request.stage)
     settings = dict(request.settings or {})
     check_keys(settings)
@@ -89,6 +91,13 @@ def dataset_facts(dataset: Dataset) -> DatasetFacts:
         vocabulary=dataset.tokenizer.vocabulary,
         counting_loss=counting_loss(dataset),
     )
+
+
+def pause_orphans(store: RunStore) -> None:
+    """Marks as paused what a foreground `lab train` that died left marked as training."""
+    for run in lifecycle.training_runs(store, "command"):
+        if FileLock(run_lock(store.database.path, run.id)).holder() is None:
+            lifecycle.end(store, run.id, run.attempt, "paused", "the command that trained it ended")
 
 
 def worker_pid(database: Path) -> int | None:

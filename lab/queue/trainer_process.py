@@ -84,7 +84,8 @@ def train_claimed_run(
 
 def trainer_main(database: Path, run_id: str, threads: int, beats: Beats, worker: Connection) -> None:
     """What a trainer process does: trains its run, says how that ended, and dies with its worker."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the worker decides
+    for number in (signal.SIGINT, signal.SIGHUP):  # these reach the whole terminal; the worker decides
+        signal.signal(number, signal.SIG_IGN)
     recorders: list[RunRecorder] = []
     interrupted = threading.Event()
 

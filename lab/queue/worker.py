@@ -9,23 +9,29 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from lab.errors import WorkerError
+from lab.errors import StoreError, WorkerError
 from lab.queue.file_lock import FileLock
+from lab.queue.requests import pause_orphans
 from lab.queue.slots import cores, threads_for
 from lab.queue.trainer_process import Failure, trainer_main
 from lab.store import lifecycle
-from lab.store.location import run_lock, worker_lock
+from lab.store.location import worker_lock
 from lab.store.run_store import RunRow, RunStore
 
 STALL_SECONDS = 60.0
 """How long a trainer's counter may stand still before the trainer is taken for hung and killed."""
+FIRST_BEAT_SECONDS = 300.0
+"""The same before its first beat: torch may come from a cold disk."""
 _POLL_SECONDS = 0.1
+_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _PRELOADED = ["torch", "torch._dynamo", "safetensors.torch", "lab.queue.trainer_process"]
 
 
@@ -64,6 +70,7 @@ class Worker:
         self._ending = False
         self._context = _context()
         self._last_version: int | None = None
+        self._file = _identity(store.database.path)
 
     def run(self, *, until_empty: bool = False, idle_seconds: float | None = None) -> None:
         """Trains what waits, until told to end by a signal, the queue is empty, or nothing came for a while.
@@ -76,10 +83,16 @@ class Worker:
                 f"a worker (process {lock.holder()}) already trains {self._store.database.path}; "
                 "stop it with: lab worker --stop"
             )
-        previous = {number: signal.signal(number, self._end) for number in (signal.SIGTERM, signal.SIGINT)}
+        # An ignored SIGHUP stays ignored: that is how nohup, and who starts a worker in the background, ask for it.
+        heard = [number for number in _ENDING_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        previous = {number: signal.signal(number, self._end) for number in heard}
         try:
+            self._start_fork_server()
             self._recover()
             self._serve(until_empty, idle_seconds)
+        except StoreError:
+            if not self._database_is_gone():
+                raise
         finally:
             for trainer in self._trainers:
                 trainer.process.kill()
@@ -91,6 +104,8 @@ class Worker:
         last_busy = time.monotonic()
         while True:
             self._reap()
+            if self._database_is_gone():
+                return
             if self._ending:
                 self._tell_to_end()
             else:
@@ -123,9 +138,27 @@ class Worker:
         """Takes up what a worker that died, or a `lab train` that died, left marked as training."""
         for run in lifecycle.training_runs(self._store, "worker"):
             lifecycle.requeue(self._store, run.id, run.attempt, "its worker ended; the run goes on from its checkpoint")
-        for run in lifecycle.training_runs(self._store, "command"):
-            if FileLock(run_lock(self._store.database.path, run.id)).holder() is None:
-                lifecycle.end(self._store, run.id, run.attempt, "paused", "the command that trained it ended")
+        pause_orphans(self._store)
+
+    def _start_fork_server(self) -> None:
+        """Starts it now, to load torch meanwhile, and deaf to a closing terminal: its trainers end when told to."""
+        if not isinstance(self._context, ForkServerContext):
+            return
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what is ignored stays so in programs that are started
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.signal(signal.SIGHUP, before)
+
+    def _database_is_gone(self) -> bool:
+        """Whether the file was deleted, or another has taken its place: nobody would see what is recorded in it."""
+        try:
+            if self._file == _identity(self._store.database.path):
+                return False
+        except FileNotFoundError:
+            pass
+        self._say(f"{self._store.database.path} is gone; its worker ends")
+        return True
 
     def _start_waiting(self) -> None:
         """Starts runs in the order of the queue while slots are free; a large one waits until it has its threads."""
@@ -181,9 +214,12 @@ class Worker:
         self._hear(trainer)
         if trainer.beats.value != trainer.last_beat:
             trainer.last_beat, trainer.last_change = trainer.beats.value, time.monotonic()
-        elif time.monotonic() - trainer.last_change > self._stall_seconds:
+        elif time.monotonic() - trainer.last_change > self._patience(trainer):
             trainer.stalled = True
             trainer.process.kill()
+
+    def _patience(self, trainer: Trainer) -> float:
+        return self._stall_seconds if trainer.last_beat else max(self._stall_seconds, FIRST_BEAT_SECONDS)
 
     def _hear(self, trainer: Trainer) -> None:
         try:
@@ -195,7 +231,8 @@ class Worker:
     def _conclude(self, trainer: Trainer) -> None:
         """Files an ended attempt. A trainer files its own end where it can; this is for those that could not."""
         run, exit_code = trainer.run, trainer.process.exitcode
-        if trainer.told_to_end and trainer.failure is None:
+        # A signal to the whole group may end a trainer, or the fork server, before this process has passed it on.
+        if (trainer.told_to_end or self._ending) and trainer.failure is None:
             lifecycle.requeue(self._store, run.id, run.attempt, "its worker was stopped; it goes on with the next")
             self._say(f"{run.name} ({run.id}): {self._store.run(run.id).status}")
             return
@@ -212,6 +249,12 @@ class Worker:
             self._say(f"{run.name} ({run.id}): {self._store.run(run.id).status}")
         else:
             self._say(f"{run.name} ({run.id}): {reason}; {'it is tried again' if status == 'queued' else status}")
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """What tells a file from another that takes its name."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def _said_of_exit(exit_code: int) -> str:

@@ -341,9 +341,13 @@ class RunStore:
 
 
 def check_name(name: str) -> None:
-    """Raises `UsageError` where a run's name is too long to be one."""
+    """Raises `UsageError` where a run's name is too long to be one, or cannot be written down."""
     if len(name) > LARGEST_NAME:
         raise UsageError(f"a run's name has at most {LARGEST_NAME} characters, got {len(name)}")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"name {name!a} is not UTF-8; give the run another") from None
 
 
 def run_rows(connection: sa.Connection, query: sa.Select[Any]) -> list[RunRow]:

@@ -45,15 +45,8 @@ class Batches:
         self._gathered_together = max(1, _TOKENS_GATHERED_TOGETHER // (config.batch_size * self._examples.shape[1]))
         self._drawn: tuple[int, Tensor] = (-1, torch.empty(0))
         self._ready: dict[int, tuple[Tensor, Tensor]] = {}
-
-    def characters_per_step(self) -> float:
+        self.characters_per_step = config.batch_size * self._characters_per_example()
         """Characters predicted in a step, on average over the dataset: padding does not count."""
-        if not self._every_position:
-            return float(self._config.batch_size)
-        if not self._padded:
-            return float(self._config.batch_size * self._config.context_length)
-        per_example = (self._examples[:, 1:] != PADDING_TARGET).sum().item() / len(self._examples)
-        return self._config.batch_size * per_example
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Inputs (B, T) and targets (B, P) of a step, counted from 1."""
@@ -62,6 +55,13 @@ class Batches:
         if step not in self._ready:
             self._gather(step)
         return self._ready[step]
+
+    def _characters_per_example(self) -> float:
+        if not self._every_position:
+            return 1.0
+        if not self._padded:
+            return float(self._config.context_length)
+        return (self._examples[:, 1:] != PADDING_TARGET).sum().item() / len(self._examples)
 
     def _gather(self, step: int) -> None:
         """Gathers a few small batches in one indexing operation; a large one alone."""

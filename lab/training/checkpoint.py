@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lab.config.run_config import RunConfig, from_json
-from lab.errors import CheckpointError
+from lab.errors import CheckpointError, ConfigError
 from lab.models.build import build_model
 
 _HEADER_KEY = "lab"
@@ -104,7 +104,10 @@ def read_checkpoint(path: Path, sha256: str | None = None) -> Checkpoint:
                 if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
                     raise CheckpointError(f"checkpoint {path} is damaged: its SHA-256 is not the one recorded")
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})[_HEADER_KEY])
+            metadata = file.metadata() or {}
+            if _HEADER_KEY not in metadata:
+                raise CheckpointError(f"{path} is no checkpoint of lab's: its header says nothing of a run")
+            header = json.loads(metadata[_HEADER_KEY])
             sections: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}, "random": {}}
             for key in file.keys():  # noqa: SIM118 (the file is no mapping)
                 section, _, name = key.partition("/")
@@ -117,5 +120,5 @@ def read_checkpoint(path: Path, sha256: str | None = None) -> Checkpoint:
         )
     except FileNotFoundError:
         raise CheckpointError(f"checkpoint {path} is gone") from None
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, ConfigError, OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"checkpoint {path} cannot be read: {error}") from None

@@ -18,6 +18,9 @@ SMALL_MODEL = 1_000_000
 """Parameters below which a GPU's launch overhead may cost more than its arithmetic saves."""
 _MEASURED_SECONDS = 0.25
 
+# What cuBLAS needs to repeat to the bit. It looks once, at its first product, so it is said before there can be one.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
 
 @dataclass(frozen=True)
 class Resources:
@@ -34,10 +37,16 @@ class Resources:
         return torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16)
 
     def apply(self) -> None:
-        """Sets what torch holds for the whole process."""
+        """Sets what torch holds for the whole process. Raises `UsageError` where the device is not here."""
+        kind = torch.device(self.device).type
+        if not dict(_devices()).get(kind):
+            raise UsageError(f"the run was begun on {kind}, which is not here; go on where it is, or train a new run")
         torch.set_num_threads(self.threads)
-        if self.device.startswith("cuda"):
+        if kind == "cuda":
             torch.set_float32_matmul_precision("high")  # TF32 where bf16 does not apply
+            torch.use_deterministic_algorithms(True)  # else the backward pass of flash attention adds in any order
+            # That would also fill every new tensor, at a cost.
+            torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def best_device() -> str:
@@ -54,15 +63,16 @@ def best_device() -> str:
 
 def resolve(config: RunConfig, build: Callable[[], nn.Module], parameters: int, threads: int) -> Resources:
     """Resources for a run that has none yet: the config's wishes, and what is measured to be faster here."""
+    torch.set_num_threads(threads)  # the CPU's times depend on it
     device = best_device()
     if device != "cpu" and parameters < SMALL_MODEL and not os.environ.get("LAB_DEVICE"):
         device = _faster_device(config, build, device)
     if config.precision != "auto":
-        precision = config.precision
+        precision: str = config.precision
     elif device.startswith("cuda"):
         precision = "bf16" if torch.cuda.is_bf16_supported() else "fp32"
     elif device == "cpu" and parameters >= SMALL_MODEL // 2:
-        precision = _faster_precision(config, build(), threads)
+        precision = _faster_precision(config, build())
     else:
         precision = "fp32"
     return Resources(device, precision, threads)
@@ -80,10 +90,9 @@ def _faster_device(config: RunConfig, build: Callable[[], nn.Module], accelerato
     )
 
 
-def _faster_precision(config: RunConfig, model: nn.Module, threads: int) -> str:
+def _faster_precision(config: RunConfig, model: nn.Module) -> str:
     """fp32, unless this processor computes this very model clearly faster in bf16."""
-    torch.set_num_threads(threads)
-    fp32, bf16 = (_seconds_per_pass(config, model, Resources("cpu", name, threads)) for name in ("fp32", "bf16"))
+    fp32, bf16 = (_seconds_per_pass(config, model, Resources("cpu", name, 1)) for name in ("fp32", "bf16"))
     return "bf16" if bf16 < 0.9 * fp32 else "fp32"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,9 +23,13 @@ class Split:
     """
 
     def __init__(self, config: RunConfig, dataset: Dataset, split: str, device: torch.device) -> None:
-        every_position = config.predicts_every_position
-        examples = dataset.evaluation_examples(split, config.context_length, every_position=every_position)
-        self._examples = torch.from_numpy(np.ascontiguousarray(examples)).to(device)  # (N, T+1)
+        every_position, t = config.predicts_every_position, config.context_length
+        if dataset.kind == "stream":
+            text = torch.from_numpy(dataset.splits[split]).to(device)
+            self._examples = text.unfold(0, t + 1, t if every_position else 1)  # (N, T+1), a view of the text
+        else:
+            rows = dataset.evaluation_examples(split, t, every_position=every_position)
+            self._examples = torch.from_numpy(rows).to(device)
         self._every_position = every_position
         self._at_once = max(1, _TOKENS_AT_ONCE // config.context_length)
 
@@ -51,7 +54,7 @@ class Split:
             inputs, targets = cut_targets(some, every_position=self._every_position)
             _, loss = model(inputs.clamp(min=0), targets)
             predicted = int((targets != PADDING_TARGET).sum())
-            total += loss.double().cpu() * predicted
+            total += loss.cpu().double() * predicted  # mps knows no doubles
             characters += predicted
             beat()
         model.train(was_training)

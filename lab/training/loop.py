@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -27,7 +28,8 @@ FLUSH_SECONDS = 0.2
 """How often what was trained is handed to the recorder, and a person's wishes are heard."""
 LARGEST_FLUSH = 1000
 """Steps whose losses may stay on the device."""
-CHECKPOINT_SECONDS = 10.0
+CHECKPOINT_SECONDS = float(os.environ.get("LAB_CHECKPOINT_SECONDS") or 10.0)
+"""A complete checkpoint is kept at the first evaluation so long after the last; LAB_CHECKPOINT_SECONDS sets it."""
 MILESTONES = 12
 SAMPLED_METRICS = 500
 """Points in a run of metrics that cost something, such as the gradient norm."""
@@ -111,12 +113,12 @@ class TrainingLoop:
         elif parent is not None:
             self._start_from(parent)
         self._first_evaluated = resume is not None
-        self._best_written_at = self.state.best_step
+        self._best_written_at: int | None = None  # written again after a resume: the file may be lost with a later one
         self._forward = torch.compile(self.model) if config.compile else self.model
-        fusable = can_fuse(config) and resources.precision == "fp32"
+        fusable = can_fuse(config) and resources.precision == "fp32" and self.device.type == "cpu"
         self._fused = FusedMLP(self.model) if fusable else None
         self._losses: list[Tensor] = []  # of the steps since the last flush, on the device
-        self._gradient_norms: list[tuple[int, Tensor]] = []
+        self._gradient_norms: list[tuple[int, Tensor]] = []  # of the sampled steps among them
         self._whole_clock = Stopwatch(self.state.seconds)
         self._training_clock = Stopwatch(self.state.training_seconds)
         self._milestones = self._milestone_steps()
@@ -149,10 +151,11 @@ class TrainingLoop:
             state.step += 1
             self._step(state.step)
             if state.step in self._milestones:
+                self._flush_losses()  # which tells whether training still means anything
                 self._write("milestone", {"model": weights_of(self.model)})
             if state.step % interval == 0 or state.step == config.steps:
-                self._training_clock.stop()
                 self._flush_losses()
+                self._training_clock.stop()
                 self._evaluate()
                 if time.perf_counter() - last_checkpoint > CHECKPOINT_SECONDS and state.step < config.steps:
                     self._write_complete()
@@ -160,11 +163,13 @@ class TrainingLoop:
                 self._training_clock.start()
             elif time.perf_counter() - last_flush < FLUSH_SECONDS and len(self._losses) < LARGEST_FLUSH:
                 continue
+            else:
+                self._flush_losses()
             last_flush = time.perf_counter()
-            self._flush_losses()
-            if self.recorder.wish is not None and state.step < config.steps:
+            wish = self.recorder.wish
+            if wish is not None and state.step < config.steps:
                 self._training_clock.stop()
-                return self._granted(self.recorder.wish)
+                return self._granted(wish)
         self._training_clock.stop()
         return Outcome("finished", state.step)
 
@@ -184,11 +189,9 @@ class TrainingLoop:
             norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.grad_clip)
         elif sampled:
             norm = nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
-        lr = learning_rate(config, step)
-        self.optimizer.step(lr)
+        self.optimizer.step(learning_rate(config, step))
         if sampled:
             self._gradient_norms.append((step, norm))
-            self.recorder.log("lr", step, [lr])
 
     def _granted(self, wish: str) -> Outcome:
         status: dict[str, Status] = {"pause": "paused", "stop": "stopped", "cancel": "cancelled"}
@@ -199,22 +202,25 @@ class TrainingLoop:
         """Hands the losses since the last flush to the recorder; the only place where training waits for the device."""
         state, recorder = self.state, self.recorder
         recorder.beat()
+        reason = None
         if self._losses:
             losses = torch.stack(self._losses).tolist()
-            self._losses.clear()
             first = state.step - len(losses) + 1
-            for place, loss in enumerate(losses):
-                reason = self._divergence(first + place, loss)
+            for step, loss in enumerate(losses, first):
+                reason = self._divergence(step, loss)
                 if reason:
-                    state.step = first + place
-                    self._gradient_norms = [(step, norm) for step, norm in self._gradient_norms if step <= state.step]
-                    recorder.log("train/loss", first, losses[: place + 1])
-                    raise _DivergedError(reason)
-            recorder.log("train/loss", first, losses)
+                    state.step = step  # what was computed after it means nothing
+                    break
+            recorder.log("train/loss", first, losses[: state.step - first + 1])
         for step, norm in self._gradient_norms:
-            recorder.log("grad_norm", step, [float(norm)])
+            if step <= state.step:
+                recorder.log("grad_norm", step, [float(norm)])
+                recorder.log("lr", step, [learning_rate(self.config, step)])
+        self._losses.clear()
         self._gradient_norms.clear()
         self._log_progress()
+        if reason:
+            raise _DivergedError(reason)
 
     def _divergence(self, step: int, loss: float) -> str | None:
         """Why the run has diverged at a step, if it has."""
@@ -230,7 +236,10 @@ class TrainingLoop:
         return None
 
     def _evaluate(self) -> None:
-        """Scores a fixed part of both splits, keeps the best weights so far, and lets the model write."""
+        """Scores a fixed part of both splits, keeps the best weights so far, and lets the model write.
+
+        Raises `_DivergedError` where there is no score.
+        """
         state, recorder, config = self.state, self.recorder, self.config
         count = config.evaluation_examples
         with self.resources.autocast():
@@ -242,7 +251,10 @@ class TrainingLoop:
         recorder.log("val/loss", state.step, [state.val_loss])
         if state.step > state.first_step:
             recorder.log("chars_per_second", state.step, [self._characters_per_second()])
-        if math.isfinite(state.val_loss) and state.val_loss < (state.best_val_loss or math.inf):
+        if not math.isfinite(state.train_loss + state.val_loss):  # the last update has broken the weights
+            broken = state.train_loss if math.isfinite(state.val_loss) else state.val_loss
+            raise _DivergedError(f"diverged at step {state.step:,}: the evaluated loss is {broken}")
+        if state.best_val_loss is None or state.val_loss < state.best_val_loss:
             state.best_val_loss, state.best_step = state.val_loss, state.step
             self.best_weights = weights_of(self.model)
         recorder.sample(state.step, self._sample(SAMPLE_CHARACTERS))
@@ -266,9 +278,6 @@ class TrainingLoop:
     def _conclude(self) -> None:
         """Keeps the last and the best weights, and scores both on the whole val split."""
         state, recorder = self.state, self.recorder
-        self._flush_losses()
-        if not self.best_weights:
-            self.best_weights, state.best_step = weights_of(self.model), state.step
         self._write_complete()
         recorder.sample(state.step, self._sample(FINAL_SAMPLE_CHARACTERS))
         with self.resources.autocast():
@@ -277,6 +286,9 @@ class TrainingLoop:
                 best_model = build_model(self.config, self.dataset.vocabulary_size).to(self.device)
                 load_weights(best_model, self.best_weights)
                 best = self.val_split.loss(best_model, beat=recorder.beat)
+        if last < best:  # the part of the split that chose the best was mistaken
+            self.best_weights, state.best_step, best = weights_of(self.model), state.step, last
+            self._write_best()
         self.whole_split_losses = {"val_loss": last, "best_val_loss": best}
 
     def _log_progress(self) -> None:
@@ -298,7 +310,7 @@ class TrainingLoop:
     def _characters_per_second(self) -> float:
         """Of training alone, evaluation, sampling and checkpoints left out."""
         steps = self.state.step - self.state.first_step
-        return steps * self.batches.characters_per_step() / max(self._training_clock.seconds, 1e-9)
+        return steps * self.batches.characters_per_step / max(self._training_clock.seconds, 1e-9)
 
     def _milestone_steps(self) -> frozenset[int]:
         """Steps at which a small model's weights are kept: evenly spaced in log step, the last left to the end."""

@@ -12,6 +12,7 @@ from textual.app import App
 from textual.reactive import reactive
 
 from lab.errors import LabError
+from lab.tui import chart
 from lab.tui.edits import Edits
 from lab.tui.messages import Edited, ReadFailed, SnapshotRead, WorkerChanged
 from lab.tui.palette import LabCommands
@@ -65,6 +66,7 @@ class LabApp(App[None]):
         if not self.loaded:
             self.loaded = True
             self.run_worker(self.minder.run, thread=True, group="minder", exit_on_error=False)
+            self.run_worker(chart.warm_up, thread=True, group="warm-up", exit_on_error=False)
         self._read_problem = ""
         self.snapshot = message.snapshot
         self.minder.need(_has_work(message.snapshot))

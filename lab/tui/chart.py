@@ -18,8 +18,16 @@ from lab.analysis.downsample import downsample, finite_segments
 MARKER = "braille"
 DOTS_PER_CELL = (2, 4)
 
+LARGEST = 1e150
+"""Numbers beyond it are left out as if they were infinite: differences of such overflow."""
+
 Run = tuple[str, tuple[int, int, int] | None]
 """Some cells of one row, and their colour."""
+
+
+def drawable(values: np.ndarray) -> np.ndarray:
+    """Which values can be drawn at all: finite ones of a size that can be reckoned with."""
+    return np.isfinite(values) & (np.abs(values) < LARGEST)
 
 
 @dataclass(frozen=True)
@@ -34,8 +42,8 @@ class Axis:
         """Values as places along the axis; what a logarithmic axis cannot show becomes NaN."""
         values = np.asarray(values, dtype=float)
         if not self.log:
-            return values
-        return np.log10(np.where(values > 0, values, np.nan))
+            return np.where(drawable(values), values, np.nan)
+        return np.log10(np.where(drawable(values) & (values > 0), values, np.nan))
 
     def share(self, value: float) -> float:
         """How far along the axis a value stands: 0 at its low end, 1 at its high end; NaN where nowhere."""
@@ -79,6 +87,11 @@ def draw(traces: Sequence[Trace], x_axis: Axis, y_axis: Axis, width: int, height
         figure.draw(signal)
     rows = [_runs(line, width) for line in figure.build().string().split("\n")[:height]]
     return rows + blank[len(rows) :]
+
+
+def warm_up() -> None:
+    """Imports plotext ahead of the first drawing; may be called on another thread, since it draws nothing."""
+    import plotext  # noqa: F401
 
 
 def _pieces(trace: Trace, x_axis: Axis, y_axis: Axis, width: int) -> list[tuple[np.ndarray, np.ndarray]]:

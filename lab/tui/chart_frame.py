@@ -64,6 +64,8 @@ class ChartContent:
     log_x: bool = False
     log_y: bool = False
     whole_range: bool = False
+    caption: str = ""
+    """Which metrics are drawn, and how."""
     nothing: str = ""
     """What is said where there is nothing to draw."""
 
@@ -153,7 +155,7 @@ class _Frame:
             return [[] for _ in range(self.rows_of_canvas)]
         wanted = []
         for line in self.labelled:
-            finite = np.flatnonzero(np.isfinite(line.y) & np.isfinite(line.x))
+            finite = np.flatnonzero(chart.drawable(line.y) & chart.drawable(line.x))
             row = self._row(float(line.y[finite[-1]])) if len(finite) else self.rows_of_canvas
             wanted.append((min(max(row, 0), self.rows_of_canvas - 1), line))
         wanted.sort(key=lambda pair: pair[0])
@@ -170,7 +172,7 @@ class _Frame:
 
     def _x_axis(self) -> list[Row]:
         name = f" {self.content.x_name}"
-        ticks = _ticks(self.x_axis, max(2, self.columns // 10))
+        ticks = _ticks(self.x_axis, max(2, self.columns // 8))
         line, labels = ["─"] * self.columns, [" "] * (self.gutter + self.columns + self.margin)
         free_from = 0
         limit = len(labels) - len(name)
@@ -249,9 +251,10 @@ def _legend(lines: Sequence[Line], width: int, most: int) -> list[Row]:
     for count, line in enumerate(lines):
         text = clip(line.label, LABEL_WIDTH)
         needed = cell_len(text) + 4
-        if used + needed > width and used:
-            if len(rows) == most:
-                rows[-1].append(Segment(clip(f"+{len(lines) - count}", width - used)))
+        last = len(rows) == most
+        if used and used + needed + (5 if last else 0) > width:
+            if last:
+                rows[-1].append(Segment(f"+{len(lines) - count}"))
                 break
             rows.append([])
             used = 0
@@ -262,7 +265,7 @@ def _legend(lines: Sequence[Line], width: int, most: int) -> list[Row]:
 
 def _axes(content: ChartContent) -> tuple[Axis, Axis] | None:
     """The ranges of what is drawn; None where no point can be."""
-    lines = [(line, np.isfinite(line.x) & np.isfinite(line.y)) for line in content.lines]
+    lines = [(line, chart.drawable(line.x) & chart.drawable(line.y)) for line in content.lines]
     if content.log_x:
         lines = [(line, keep & (line.x > 0)) for line, keep in lines]
     if content.log_y:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -71,6 +71,7 @@ def chart_content(
         log_x=options.log_x,
         log_y=options.log_y,
         whole_range=options.whole_range,
+        caption=_caption(len(runs), options, bool(behind)) if front else "",
         nothing=_nothing(runs, run_ids),
     )
 
@@ -79,7 +80,7 @@ def x_axes(snapshot: Snapshot, run_ids: Sequence[str]) -> tuple[str, ...]:
     """What the curves of these runs can be drawn over."""
     by_id = {run.id: run for run in snapshot.runs}
     runs = [by_id[run_id] for run_id in run_ids if run_id in by_id]
-    timed = all(len(snapshot.curves.get(run.id, {}).get("seconds", _EMPTY).steps) for run in runs)
+    timed = all(len(snapshot.curves.get(run.id, {}).get("chars_per_second", _EMPTY).steps) for run in runs)
     known = {"seconds": timed, "FLOPs": all(run.parameters for run in runs)}
     return tuple(axis for axis in X_AXES if known.get(axis, True))
 
@@ -109,14 +110,15 @@ def _lines_of(
     return behind, [Line(place(main.steps), y, colour, f"{text.clip(text.literal(run.name), 19)} {text.loss(said)}")]
 
 
-def _x_of(axis: str, run: RunRow, curves: object) -> Callable[[np.ndarray], np.ndarray]:
-    """Where on the x-axis a run's steps stand."""
+def _x_of(axis: str, run: RunRow, curves: Mapping[str, Curve]) -> Callable[[np.ndarray], np.ndarray]:
+    """Where on the x-axis a run's steps stand; seconds are those of training alone, by its speed until each step."""
+    factor = chars_per_step(run) if axis != "step" else 1.0
     if axis == "seconds":
-        clock: Curve = curves["seconds"]  # type: ignore[index]
-        return lambda steps: np.interp(steps, clock.steps, clock.values)
-    factor = 1.0
-    if axis != "step":
-        factor = chars_per_step(run)
+        speed = curves["chars_per_second"]
+        known = np.isfinite(speed.values) & (speed.values > 0)
+        clock = np.maximum.accumulate(speed.steps[known] * factor / speed.values[known])
+        at, seconds = np.concatenate([[0], speed.steps[known]]), np.concatenate([[0.0], clock])
+        return lambda steps: np.interp(steps, at, seconds)
     if axis == "FLOPs":
         factor *= 6 * (run.parameters or 0)
     return lambda steps: steps * factor
@@ -138,6 +140,13 @@ def _references(snapshot: Snapshot, runs: Sequence[RunRow]) -> list[Reference]:
         references.append(Reference(f"bigram by counting{where} {each.counting:.2f}", each.counting))
         references.append(Reference(f"guessing evenly{where} {each.guessing_evenly:.2f}", each.guessing_evenly))
     return references
+
+
+def _caption(runs: int, options: ChartOptions, train_shown: bool) -> str:
+    weight = SMOOTHINGS[options.smoothing]
+    smoothed = f", smoothed {weight:g}" if weight else ""
+    said = f"val bright, train dimmed{smoothed}" if train_shown else "val"
+    return said + (f" · the first {MOST_LINES} of the marked" if runs == MOST_LINES else "")
 
 
 def _nothing(runs: Sequence[RunRow], run_ids: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.25
 RETRY_SECONDS = 2.0
 EVENTS_SHOWN = 300
-CURVES = ("train/loss", "val/loss", "seconds")
+CURVES = ("train/loss", "val/loss", "chars_per_second")
 
 
 class Reader:

@@ -83,7 +83,10 @@ def run_slot(stage: str, nth_of_stage: int) -> int:
     """The place of a run's colour in the palette, by its stage and how many runs of the stage came before it."""
     hues = len(_ON_DARK)
     place = _stage_places().get(stage, sum(stage.encode()))
-    tone = (2 - nth_of_stage % 2) if nth_of_stage else 0  # the plain tones are the stages' first runs' alone
+    if not nth_of_stage:  # the plain tones are the stages' first runs' alone
+        return place * 7 % hues
+    later = nth_of_stage - 1
+    tone = 1 + (later + later // hues) % 2
     return (place * 7 + nth_of_stage * _STRIDE) % hues + hues * tone
 
 

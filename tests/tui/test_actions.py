@@ -14,6 +14,7 @@ from lab.tui.screens.composer import ComposerScreen
 from lab.tui.screens.confirm import ConfirmScreen
 from lab.tui.screens.help import HelpScreen
 from lab.tui.screens.runs import RunsScreen
+from lab.tui.theme import LIGHT
 from lab.tui.widgets.detail_pane import DetailPane
 from lab.tui.widgets.filter_bar import FilterBar
 from lab.tui.widgets.loss_chart import LossChart
@@ -125,7 +126,7 @@ async def _pin(pilot: Any, screen: Any, database: Path) -> None:
 
 @exercises("filter")
 async def _filter(pilot: Any, screen: Any, database: Path) -> None:
-    await pilot.press("/", *"stage:residual")
+    await pilot.press("/", *"resid")
     await until(pilot, lambda: screen.query_one(RunTable).row_count == 2)
     await pilot.press("enter")
     assert screen.query_one(FilterBar).display
@@ -190,7 +191,7 @@ async def _chart(pilot: Any, screen: Any, database: Path) -> None:
     await until(pilot, lambda: any(line.label for line in chart.content.lines))
     await pilot.press("x")
     assert screen.options.x == "chars"
-    await until(pilot, lambda: "chars" in on_screen(pilot.app).splitlines()[-4])
+    await until(pilot, lambda: "chars" in on_screen(pilot.app).splitlines()[-3])
     await pilot.press("x")
     assert screen.options.x == "FLOPs"
     before = screen.options.smoothing
@@ -206,9 +207,9 @@ async def _chart(pilot: Any, screen: Any, database: Path) -> None:
 async def _help(pilot: Any, screen: Any, database: Path) -> None:
     await pilot.press("?")
     assert isinstance(pilot.app.screen, HelpScreen)
-    await pilot.press(*"undoable queue again")
+    await pilot.press(*"zzz")
     await until(pilot, lambda: "no such key" in on_screen(pilot.app))
-    await pilot.press("ctrl+u", *"baseline")
+    await pilot.press("ctrl+u", *"pin")
     await until(pilot, lambda: "Pin the run as the baseline" in on_screen(pilot.app))
     await pilot.press("escape")
     assert pilot.app.screen is screen
@@ -216,7 +217,7 @@ async def _help(pilot: Any, screen: Any, database: Path) -> None:
 
 @exercises("command_palette")
 async def _palette(pilot: Any, screen: Any, database: Path) -> None:
-    await pilot.press("ctrl+p", *"logarithmic")
+    await pilot.press("ctrl+p", *"logari")
     await until(pilot, lambda: "log y" in on_screen(pilot.app))
     await pilot.press("down", "enter")
     await until(pilot, lambda: pilot.app.screen is screen and (screen.options.log_y or screen.options.log_x))
@@ -230,6 +231,9 @@ async def _theme(pilot: Any, screen: Any, database: Path) -> None:
     await until(pilot, lambda: "lab-light" in on_screen(pilot.app))
     await pilot.press("down", "enter")
     await until(pilot, lambda: pilot.app.theme == "lab-light")
+    await until(pilot, lambda: pilot.app.screen is screen)
+    cell = screen.query_one(RunTable).get_row_at(0)[1]
+    assert LIGHT.secondary in str(cell.spans[0].style), "cells follow the theme"
 
 
 @exercises("quit")

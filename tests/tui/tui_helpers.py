@@ -22,7 +22,9 @@ HOSTILE = "[bold]x[/bold]\x1b[31m\nend"
 SAMPLE = "\nWARWICK:\nIs is the [red]brother[/red]\x1b[2J, he whan do me\n"
 
 
-def add_run(store: RunStore, stage: str, end: float, *, status: str = "finished", name: str = "", **settings: Any) -> RunRow:
+def add_run(
+    store: RunStore, stage: str, end: float, *, status: str = "finished", name: str = "", **settings: Any
+) -> RunRow:
     """A run of 400 steps (unless set otherwise) as a trainer would have recorded it."""
     dataset = load_dataset("names" if stage == "mlp" else "shakespeare")
     config = stage_config(stage, dataset_as=dataset.kind, settings={"steps": 400, **settings})

@@ -8,7 +8,7 @@ from rich.text import Text
 from textual.reactive import reactive
 
 from lab.tui.chart_frame import ChartContent
-from lab.tui.curves import MOST_LINES, SMOOTHINGS, ChartOptions, x_axes
+from lab.tui.curves import SMOOTHINGS, ChartOptions, x_axes
 from lab.tui.screens.lab_screen import LabScreen
 from lab.tui.snapshot import Snapshot
 
@@ -50,20 +50,9 @@ class ChartActions(LabScreen):
         """Shows the first steps too, or leaves them out of the range."""
         self.options = replace(self.options, whole_range=not self.options.whole_range)
 
-    def chart_heading(self, content: ChartContent, count: int) -> Text:
+    def chart_heading(self, content: ChartContent) -> Text:
         """What is drawn, and how."""
         options = self.options
-        said = Text("Loss")
-        named = any(line.label for line in content.lines)
-        details = []
-        if count > MOST_LINES:
-            details.append(f"{MOST_LINES} of {count} runs")
-        if named:
-            weight = SMOOTHINGS[options.smoothing]
-            details.append(f"train dimmed, smoothed {weight:g}" if weight else "train dimmed")
-        details += [word for word, on in (("log y", options.log_y), ("log x", options.log_x)) if on]
-        if options.whole_range:
-            details.append("whole range")
-        for detail in details:
-            said.append(f" · {detail}")
-        return said
+        switches = (("log y", options.log_y), ("log x", options.log_x), ("whole range", options.whole_range))
+        words = ["Loss", content.caption, *(word for word, on in switches if on)]
+        return Text(" · ".join(word for word in words if word))

@@ -66,8 +66,9 @@ class RunsScreen(QueueActions, ChartActions):
 
     def on_mount(self) -> None:
         """Follows what is read."""
-        for name in ("snapshot", "loaded", "problem", "worker", "theme"):
+        for name in ("snapshot", "loaded", "problem", "worker"):
             self.watch(self.app, name, self._app_changed)
+        self.app.theme_changed_signal.subscribe(self, lambda _: self._app_changed())
         self.set_interval(AGE_SECONDS, self._show_table)
         self._arrange()
 
@@ -159,7 +160,7 @@ class RunsScreen(QueueActions, ChartActions):
         if chart.content.key != chart_key(self.snapshot, drawn, self.options, dark=dark, background=background):
             content = chart_content(self.snapshot, drawn, self.options, dark=dark, background=background)
             chart.show(content)
-            chart.border_title = self.chart_heading(content, len(drawn))
+            chart.border_title = self.chart_heading(content)
 
     def _show_bars(self) -> None:
         colours = theme_colours(self.app.theme_variables)

@@ -1,0 +1,69 @@
+"""Two ways of doing the same thing, timed in turns, and their ratio."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was measured: seconds of ours and of the baseline, one pair a repetition."""
+
+    name: str
+    ours: tuple[float, ...]
+    baseline: tuple[float, ...]
+    target: str
+    note: str = ""
+
+    @property
+    def ratios(self) -> list[float]:
+        """How many times faster ours was, repetition by repetition."""
+        return [theirs / mine for mine, theirs in zip(self.ours, self.baseline, strict=True)]
+
+    def document(self) -> dict[str, object]:
+        """The comparison as JSON."""
+        return {
+            "name": self.name,
+            "ours_seconds": statistics.median(self.ours),
+            "baseline_seconds": statistics.median(self.baseline),
+            "ratio": statistics.median(self.ratios),
+            "ratio_min": min(self.ratios),
+            "ratio_max": max(self.ratios),
+            "target": self.target,
+            "note": self.note,
+        }
+
+
+def compare(
+    name: str,
+    ours: Callable[[], object],
+    baseline: Callable[[], object],
+    *,
+    repetitions: int,
+    target: str,
+    note: str = "",
+) -> Comparison:
+    """Runs both in turns, ours first and then last, so that a machine that warms up or slows down favours neither."""
+    times: dict[str, list[float]] = {"ours": [], "baseline": []}
+    for repetition in range(repetitions):
+        order = [("ours", ours), ("baseline", baseline)]
+        for side, call in order if repetition % 2 == 0 else reversed(order):
+            start = time.perf_counter()
+            call()
+            times[side].append(time.perf_counter() - start)
+    return Comparison(name, tuple(times["ours"]), tuple(times["baseline"]), target, note)
+
+
+def machine() -> str:
+    """What the figures were measured on."""
+    import torch
+
+    model = platform.processor() or platform.machine()
+    with open("/proc/cpuinfo") if os.path.exists("/proc/cpuinfo") else open(os.devnull) as file:  # noqa: PTH110, PTH123
+        model = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), model)
+    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}"

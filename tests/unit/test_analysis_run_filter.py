@@ -1,0 +1,71 @@
+"""The filter language over runs."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lab.analysis.run_filter import filter_fields, parse_filter
+from lab.config.ladder import stage_config
+from lab.errors import UsageError
+
+
+def run(stage: str = "residual", **facts: Any) -> Any:
+    """What a filter reads of a run."""
+    settings = facts.pop("settings", {})
+    usual = {
+        "id": "1abc", "name": f"{stage}-1", "stage": stage, "dataset": "shakespeare", "status": "finished",
+        "experiment": None, "device": "cpu", "notes": "", "tags": ("quick",), "val_loss": 2.08, "best_val_loss": 2.07,
+        "train_loss": 2.0, "parameters": 41_921, "chars_per_second": 61e3, "step": 5000, "seconds": 80.0,
+        "config": stage_config(stage, settings=settings),
+    }  # fmt: skip
+    return SimpleNamespace(**(usual | facts))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "resid", "RESID", "stage:residual", "stage:res", "stage=residual", "status:finished", "status:done",
+        "val<2.1", "val<=2.08", "val>2 val<3", "lr=1e-3", "lr:1e-3", "lr<1e-2", "learning_rate<1e-2", "heads=4",
+        "tag:quick", "-name:test", "-status:failed", "parameters<42k", "speed>60k", "steps=5k", "residual:true",
+        "norm:none", "device:cpu", "stage!=bigram", "choices<8.1", "head_dim:none", "1abc",
+    ],
+)  # fmt: skip
+def test_lets_through(text: str) -> None:
+    assert parse_filter(text)(run())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["bigram", "stage:blocks", "stage=res", "val>2.1", "lr<1e-3", "-residual", "-tag:quick", "tag:base",
+     "residual:false", "steps<5000", "stage:residual val>3", "parameters>1m", "experiment:why"],
+)  # fmt: skip
+def test_keeps_out(text: str) -> None:
+    assert not parse_filter(text)(run())
+
+
+def test_a_run_without_the_number_matches_no_comparison() -> None:
+    assert not parse_filter("val<9")(run(val_loss=None))
+    assert not parse_filter("val>0")(run(val_loss=None))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("stag:x", "no field 'stag': did you mean 'stage'?"),
+        ("zzz:1", "no field 'zzz'"),
+        ("val<", "val<: a number is missing"),
+        ("val<two", "'two' is not a number"),
+        ("stage<3", "stage< compares text; write stage:3"),
+    ],
+)
+def test_says_what_is_wrong(text: str, said: str) -> None:
+    with pytest.raises(UsageError) as error:
+        parse_filter(text)
+    assert said in str(error.value)
+
+
+def test_knows_every_setting() -> None:
+    assert {"stage", "val", "lr", "dropout"} <= set(filter_fields())
