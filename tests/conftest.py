@@ -46,6 +46,17 @@ def _cuda() -> bool:
 
 
 @pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Models of a few numbers are computed fastest by one thread, and the same on any machine."""
+    import torch  # imported only where a test needs it
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def database_path(tmp_path: Path) -> Path:
     """Where a test may make its database; nothing is there yet."""
     return tmp_path / "runs.db"

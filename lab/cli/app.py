@@ -59,7 +59,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _complain(message: str) -> None:
-    from lab.tui.text import literal
+    from lab.text import literal
 
     print(f"lab: {literal(' '.join(message.split()))}", file=sys.stderr)
 

@@ -29,5 +29,7 @@ def _bad_value(error: Any) -> str | None:
         return None
     detail = refused()[0]
     rule = str(detail["msg"]).partition(",")[0].removeprefix("Input should ").removeprefix("be ")
-    name = max(parameter.opts, key=len) if parameter.param_type_name == "option" else parameter.human_readable_name
+    name = (
+        max(parameter.opts, key=len) if parameter.param_type_name == "option" else (parameter.metavar or parameter.name)
+    )
     return f"{name} {detail['input']}: must be {rule}"

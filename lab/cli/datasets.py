@@ -121,7 +121,7 @@ def _unrolled(found: Dataset, context_length: int) -> list[dict[str, str]]:
 
 def _print(document: dict[str, Any]) -> None:
     from lab.datasets.tokenizer import visible
-    from lab.tui.text import literal
+    from lab.text import literal
 
     def shown(text: str) -> str:
         if document["as"] == "words":

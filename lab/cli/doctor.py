@@ -27,7 +27,7 @@ def doctor(as_json: options.AsJson = False, database: options.Database = None) -
     """
     from lab.cli.output import print_json
     from lab.store.location import find_database
-    from lab.tui.text import literal
+    from lab.text import literal
 
     path = find_database(database)
     document = {"machine": _machine(), "database": _database(path)}

@@ -66,7 +66,7 @@ def ladder(
     from lab.cli.output import print_json, say
     from lab.cli.stored import opened
     from lab.store.location import find_database
-    from lab.tui.text import plural
+    from lab.text import plural
 
     began = time.perf_counter()
     path = find_database(database)
@@ -217,7 +217,7 @@ def _document(rungs: Sequence[Rung], seconds: float) -> dict[str, Any]:
 
 def _print(rungs: Sequence[Rung], seconds: float, *, quick: bool, database: Path) -> None:
     from lab.cli.output import WRAPPED, console, print_table
-    from lab.tui.text import duration, literal
+    from lab.text import duration, literal
 
     columns = [("rung", "left"), ("val", "right"), ("Δ", "right"), ("choices", "right"), ("published", "right")]
     columns += [("parameters", "right"), ("time", "right"), ("adds", WRAPPED), ("also changed", WRAPPED)]
@@ -235,7 +235,7 @@ def _print(rungs: Sequence[Rung], seconds: float, *, quick: bool, database: Path
 
 
 def _cells(rung: Rung, delta: float | None, *, quick: bool) -> list[str]:
-    from lab.tui.text import NOTHING, choices, duration, loss, si
+    from lab.text import NOTHING, choices, duration, loss, si
 
     first = rung.runs[0]
     comparable = not quick and first.dataset == rung.stage.home_dataset
@@ -262,7 +262,7 @@ def _progress(total: int) -> Iterator[Callable[[Sequence[RunRow]], None]]:
         return
     from lab.cli.output import say
     from lab.store.lifecycle import ACTIVE
-    from lab.tui.text import duration, loss
+    from lab.text import duration, loss
 
     told: set[str] = set()
 
@@ -282,7 +282,7 @@ def _progress_bars(total: int) -> Iterator[Callable[[Sequence[RunRow]], None]]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from lab.store.lifecycle import ACTIVE
-    from lab.tui.text import duration, literal, loss
+    from lab.text import duration, literal, loss
 
     columns = (
         TextColumn("{task.description}", markup=False),

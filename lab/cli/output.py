@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lab.store.run_store import RunRow
-from lab.tui.text import literal
+from lab.text import literal
 
 WRAPPED = "wrap"
 """The justification of a column of prose: left, and folded where the line ends."""

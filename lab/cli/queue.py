@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 queue = typer.Typer(help="Add runs to the queue, and look after it.")
 
-Runs = Annotated[list[str], typer.Argument(metavar="RUN…", help="Ids, unique prefixes, or names.")]
+Runs = Annotated[list[str], typer.Argument(metavar="RUN", help="Ids, unique prefixes, or names.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 @queue.command("add")
 def add(
-    stages: Annotated[list[str], typer.Argument(metavar="STAGE…", help="Rungs of the ladder.")],
+    stages: Annotated[list[str], typer.Argument(metavar="STAGE", help="Rungs of the ladder.")],
     dataset: options.DatasetName = "",
     dataset_as: options.DatasetAs = None,
     steps: options.Steps = None,
@@ -48,7 +48,7 @@ def add(
     from lab.cli.train import run_request
     from lab.queue.requests import compose
     from lab.store.location import find_database
-    from lab.tui.text import literal
+    from lab.text import literal
 
     path = find_database(database)
     new = []
@@ -134,7 +134,7 @@ def retry(runs: Runs, database: options.Database = None) -> None:
 @queue.command("move")
 def move(
     run: options.RunName,
-    place: Annotated[int, typer.Argument(help="Place in the queue; 1 is next.")],
+    place: Annotated[int, typer.Argument(metavar="PLACE", help="Place in the queue; 1 is next.")],
     database: options.Database = None,
 ) -> None:
     """Put a waiting run at another place."""
@@ -209,7 +209,7 @@ def _each(wish: str, names: list[str], database: options.Database) -> None:
 
 def _say_what_would_be(new: Sequence[NewRun], as_json: bool) -> None:
     from lab.cli.output import print_json, say
-    from lab.tui.text import plural
+    from lab.text import plural
 
     if as_json:
         print_json([{"stage": each.config.stage, "name": each.name, "config": each.config.resolved()} for each in new])

@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 def list_runs(
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="[FILTER]", help="Such as: stage:residual 'val<2.1 -tag:quick'")
+        list[str] | None, typer.Argument(metavar="FILTER", help="Such as: stage:residual 'val<2.1 -tag:quick'")
     ] = None,
     sort: Annotated[str, typer.Option("--sort", metavar="KEY", help="Such as val_loss; -val_loss reverses.")] = "id",
     as_json: options.AsJson = False,
@@ -92,7 +92,7 @@ _LESS_ASKED_FOR = ("chars/s", "age", "time", "best", "parameters", "dataset", "c
 
 
 def _cells(run: RunRow) -> list[str]:
-    from lab.tui.text import age, choices, clip, duration, loss, si
+    from lab.text import age, choices, clip, duration, loss, si
 
     steps = si(run.steps) if run.step in (0, run.steps) else f"{si(run.step)}/{si(run.steps)}"
     return [
@@ -113,7 +113,7 @@ def _cells(run: RunRow) -> list[str]:
 
 def _facts(run: RunRow) -> dict[str, str]:
     """The figures of one run, each on a line of its own."""
-    from lab.tui.text import NOTHING, age, choices, duration, loss, si
+    from lab.text import NOTHING, age, choices, duration, loss, si
 
     best_at = f" at step {run.best_step:,}" if run.best_step is not None else ""
     where = f"{run.device}, {run.precision}, {run.threads} threads" if run.device else NOTHING
@@ -134,7 +134,7 @@ def _facts(run: RunRow) -> dict[str, str]:
 
 
 def _print(store: RunStore, run: RunRow) -> None:
-    from lab.tui.text import literal
+    from lab.text import literal
 
     print(f"{literal(run.name)} ({run.id})")
     for name, value in _facts(run).items():

@@ -81,7 +81,7 @@ def _print_json(run_id: str, step: int, texts: list[str], prompt_length: int, se
 
 
 def _print(texts: list[str], words: bool) -> None:
-    from lab.tui.text import literal
+    from lab.text import literal
 
     for i, text in enumerate(texts):
         if i and not words:

@@ -174,7 +174,7 @@ def _train(store: RunStore, run: RunRow, vocabulary_size: int) -> None:
 
 def _print_end(run: RunRow) -> None:
     from lab.cli.output import say
-    from lab.tui.text import choices, duration, loss
+    from lab.text import choices, duration, literal, loss
 
     if run.error:
         say(f"{run.name} ({run.id}): {run.status}: {run.error}")
@@ -183,7 +183,7 @@ def _print_end(run: RunRow) -> None:
     if run.best_step is not None and run.best_step != run.step:
         best = f", best {loss(run.best_val_loss)} at step {run.best_step:,}"
     print(
-        f"{run.name} ({run.id}): {run.status} at step {run.step:,} in {duration(run.seconds)}: "
+        f"{literal(run.name)} ({run.id}): {run.status} at step {run.step:,} in {duration(run.seconds)}: "
         f"val {loss(run.val_loss)} ({choices(run.val_loss)} choices){best}"
     )
 
@@ -217,7 +217,7 @@ def _progress(run: RunRow) -> Iterator[Any]:
             yield show
         return
     from lab.cli.output import say
-    from lab.tui.text import loss
+    from lab.text import loss
 
     last_said = 0.0
 
@@ -235,7 +235,7 @@ def _progress_bar(run: RunRow) -> Iterator[Any]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from lab.tui.text import literal, loss
+    from lab.text import literal, loss
 
     columns = (
         TextColumn("{task.description}", markup=False),

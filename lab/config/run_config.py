@@ -157,7 +157,7 @@ class RunConfig(BaseModel):
                 f"tied_embeddings=true needs hidden_dim={self.hidden_dim} equal to embedding_dim={self.embedding_dim}"
             )
         if self.model == "mlp" and self.tied_embeddings and not self.layers and self.context_length > 1:
-            raise ValueError(f"tied_embeddings=true needs layers=1 or more, or context_length=1, not {self.context_length}")
+            raise ValueError("tied_embeddings=true needs layers=1 or more: a head on the whole window is wider than C")
         if self.activation_gain is not None and self.init != "kaiming":
             raise ValueError(f"activation_gain={self.activation_gain} needs init=kaiming, not init={self.init}")
         if self.warmup_steps >= self.steps > 1 and self.warmup_steps:

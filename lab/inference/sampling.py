@@ -52,11 +52,19 @@ def next_probabilities(logits: Tensor, options: SamplingOptions) -> Tensor:
     return probabilities
 
 
-@torch.no_grad()
 def stream_tokens(
     model: nn.Module, config: RunConfig, prompt: Tensor, count: int, start_id: int, options: SamplingOptions
 ) -> Iterator[Tensor]:
-    """The next tokens of each row of a prompt (N, t), one (N,) tensor at a time, on the CPU.
+    """The next tokens of each row of a prompt (N, t), one (N,) tensor at a time, on the CPU; as `stream_logits`."""
+    for _, drawn in stream_logits(model, config, prompt, count, start_id, options):
+        yield drawn
+
+
+@torch.no_grad()
+def stream_logits(
+    model: nn.Module, config: RunConfig, prompt: Tensor, count: int, start_id: int, options: SamplingOptions
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """What the model says of each next token, (N, V), and the tokens drawn, (N,), on the CPU, for a prompt (N, t).
 
     The model sees the last T characters; the MLP, which needs T, has the start token before what there is.
     Raises `LabError` where the model's weights have become NaN or infinite.
@@ -79,7 +87,7 @@ def stream_tokens(
             probabilities = next_probabilities(last, options)
             drawn = torch.multinomial(probabilities, 1, generator=generator)[:, 0]
             tokens[:, end] = drawn
-            yield drawn
+            yield last, drawn
     finally:
         model.train(was_training)
 

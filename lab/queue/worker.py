@@ -71,6 +71,7 @@ class Worker:
         self._context = _context()
         self._last_version: int | None = None
         self._file = _identity(store.database.path)
+        store.data_version()  # its connection keeps the file, so that no other takes its number when it is deleted
 
     def run(self, *, until_empty: bool = False, idle_seconds: float | None = None) -> None:
         """Trains what waits, until told to end by a signal, the queue is empty, or nothing came for a while.

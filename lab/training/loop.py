@@ -349,7 +349,7 @@ class TrainingLoop:
         load_weights(self.model, checkpoint.sections["model"])
         self.optimizer.restore(checkpoint.sections["optimizer"])
         self.best_weights = checkpoint.sections["best"]
-        self.state = checkpoint.state
+        self.state = replace(checkpoint.state)
         torch.set_rng_state(checkpoint.sections["random"]["cpu"])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(checkpoint.sections["random"]["cuda"], self.device)

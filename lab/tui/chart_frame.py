@@ -12,9 +12,9 @@ from rich.segment import Segment
 from rich.style import Style
 
 from lab.analysis.ticks import linear_ticks, log_ticks, tick_labels
+from lab.text import clip
 from lab.tui import chart
 from lab.tui.chart import Axis, Trace
-from lab.tui.text import clip
 from lab.tui.theme import rgb
 
 LABEL_WIDTH = 26
@@ -99,7 +99,7 @@ class _Frame:
         if self.margin > width // 3 or len(labelled) > height - 4:
             self.margin, self.legend = 0, _legend(labelled, width, max(1, height // 5))
         self.rows_of_canvas = height - len(self.legend) - 2
-        self.ticks = _ticks(y_axis, max(2, self.rows_of_canvas // 3))
+        self.ticks = _ticks(y_axis, min(9, max(2, self.rows_of_canvas // 3)))
         self.gutter = max((len(label) for _, label in self.ticks), default=0) + 2
         self.columns = width - self.gutter - self.margin
         self.labelled = labelled

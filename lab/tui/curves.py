@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lab import text
 from lab.analysis.smoothing import smooth
-from lab.tui import text
 from lab.tui.chart_frame import ChartContent, Line, Reference
 from lab.tui.snapshot import Curve, Snapshot
 from lab.tui.theme import blend, run_colour

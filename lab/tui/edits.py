@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab.errors import UsageError
-from lab.tui.text import literal
+from lab.text import literal
 
 if TYPE_CHECKING:
     from lab.store.run_store import RunRow, RunStore

@@ -104,7 +104,7 @@ def run_colour(slot: int, *, dark: bool) -> str:
         (_ON_DARK, _ON_DARK_LIGHTER, DARK.background) if dark else (_ON_LIGHT, _ON_LIGHT_DARKER, LIGHT.background)
     )
     if tone == 2:
-        return blend(plain[hue], background or "#000000", 0.65)
+        return blend(plain[hue], background or "#000000", 0.78)
     return (plain, other)[tone][hue]
 
 

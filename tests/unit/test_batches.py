@@ -17,6 +17,8 @@ from lab.datasets.dataset import Dataset
 from lab.models.layers import PADDING_TARGET
 from lab.training.batches import STEPS_DRAWN_TOGETHER, Batches, cut_targets
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 
 

@@ -22,6 +22,8 @@ from lab.errors import CheckpointError
 from lab.models.build import build_model
 from lab.training.checkpoint import LoopState, checkpoint_writer, load_weights, read_checkpoint, weights_of
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CONFIG = stage_config("layernorm", settings={"embedding_dim": 8, "layers": 1, "lr": 1 / 3})
 VOCABULARY = ("\n", " ", "a", "é", "😀", '"', "\\")
 STATE = LoopState(

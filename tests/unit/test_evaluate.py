@@ -15,6 +15,8 @@ from lab.models.build import build_model
 from lab.models.layers import PADDING_TARGET
 from lab.training.evaluate import Split
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 
 

@@ -14,6 +14,8 @@ from lab.models.build import build_model
 from lab.models.fused_mlp import FusedMLP, can_fuse
 from lab.training.batches import Batches
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.mark.parametrize("context_length", [1, 3, 8])
 @pytest.mark.parametrize("layers", [0, 1, 2, 4])

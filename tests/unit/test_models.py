@@ -23,18 +23,12 @@ from lab.models.layers import PADDING_TARGET, HiddenLinear, MultiHeadAttention, 
 from lab.training.batches import Batches
 from lab.training.checkpoint import weights_of
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 V = 65
 CPU = torch.device("cpu")
 CAUSAL = [stage for stage in STAGES_BY_NAME if stage != "mlp"]
 WITH_ATTENTION = [stage for stage in CAUSAL if stage not in ("bigram", "linear")]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,8 @@ from lab.training.evaluate import Split
 from lab.training.loop import TrainingLoop
 from lab.training.optimizers import learning_rate
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 STEPS = 40
 EVERYTHING: dict[str, Any] = {
     "dropout": 0.2,
@@ -49,13 +51,9 @@ PAUSES = (1, 2, 7, 8, 9, 13, 16, 27, 39)
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Short samples, and one thread."""
+def _short_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training_loop, "SAMPLE_CHARACTERS", 12)
     monkeypatch.setattr(training_loop, "FINAL_SAMPLE_CHARACTERS", 20)
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -244,12 +242,13 @@ def test_weights_that_are_too_large_from_the_first_diverge_at_step_0(prose: Data
     assert ended.outcome.status == "finished"  # large, and all alike, which is guessing evenly
     ended = train(difficult(prose), prose, tmp_path, change=change)
     assert (ended.outcome.status, ended.outcome.step) == ("diverged", 0)
-    assert ended.losses == {} if "train/loss" in ended.recorder.points else True
+    assert "train/loss" not in ended.recorder.points
+    assert not ended.recorder.files
 
 
 def test_a_learning_rate_beyond_reason_diverges_rather_than_fails(prose: Dataset, tmp_path: Path) -> None:
     for stage, optimizer in (("layernorm", "adamw"), ("blocks", "sgd"), ("mlp", "sgd")):
-        config = tiny_config(stage, prose, lr=1e6, optimizer=optimizer, eval_every=1, steps=1200, grad_clip=0.0)
+        config = tiny_config(stage, prose, lr=1e6, optimizer=optimizer, eval_every=5, steps=1200, grad_clip=0.0)
         config = config.replace(eval_examples=1, layers=3)
         ended = train(config, prose, tmp_path / stage)
         assert ended.outcome.status == "diverged", stage
@@ -687,9 +686,6 @@ def test_a_compiled_model_trains_nearly_the_same_and_resumes_exactly(prose: Data
 
 
 # On a GPU
-
-
-GPU = Resources("cuda", "bf16", 1)
 
 
 @pytest.mark.gpu

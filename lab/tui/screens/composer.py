@@ -17,8 +17,8 @@ from textual.timer import Timer
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from lab import text
 from lab.errors import LabError
-from lab.tui import text
 from lab.tui.drafts import FIELDS, Check, Draft, check, complete_setting
 from lab.tui.theme import theme_colours
 from lab.tui.widgets.detail_pane import in_columns

@@ -12,7 +12,7 @@ from textual import events
 from textual.message import Message
 from textual.widgets import Static
 
-from lab.tui import text
+from lab import text
 from lab.tui.actions import Action
 from lab.tui.snapshot import Snapshot
 

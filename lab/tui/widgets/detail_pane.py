@@ -12,7 +12,7 @@ from textual.containers import VerticalScroll
 from textual.reactive import reactive
 from textual.widgets import Static
 
-from lab.tui import text
+from lab import text
 from lab.tui.snapshot import Detail
 from lab.tui.widgets.run_columns import Look, config_changes, shown_value, status_text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 from textual.widgets import Static
 
-from lab.tui import text
+from lab import text
 from lab.tui.snapshot import CountedBigram
 
 SAMPLE_WIDTH = 70

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from lab.tui import text
+from lab import text
 from lab.tui.theme import run_colour
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import DataTable
 
-from lab.tui import text
+from lab import text
 from lab.tui.widgets.run_columns import COLUMNS, COLUMNS_BY_KEY, Column, Look, RunCell
 
 if TYPE_CHECKING:

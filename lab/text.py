@@ -1,4 +1,4 @@
-"""How names, numbers and times are written on the screen. What comes from outside is shown literally."""
+"""How names, numbers and times are written, on the screen and by the commands. What comes from outside is literal."""
 
 from __future__ import annotations
 

@@ -1,0 +1,120 @@
+"""The torch helper: a process beside the screen that answers its questions about models, one after another.
+
+The screen starts it on demand (`client.py`) and speaks to it over pipes; it ends when its standard input closes.
+"""
+
+from __future__ import annotations
+
+import math
+import queue
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from torch import nn
+
+from lab.datasets.tokenizer import CharacterTokenizer
+from lab.errors import LabError
+from lab.inference.protocol import Likelihood, SampleRequest, Token, decode, encode, token_message
+from lab.inference.sampling import SamplingOptions, next_probabilities, stream_logits
+from lab.inference.stored import choose_checkpoint, read_stored_checkpoint
+from lab.store.run_store import RunStore
+from lab.training.checkpoint import Checkpoint
+
+MODELS_KEPT = 4
+LIKELIEST_SHOWN = 12
+
+
+class Server:
+    """Answers requests in order, reading meanwhile whether one is to be cancelled."""
+
+    def __init__(self, requests: TextIO, answers: TextIO) -> None:
+        self._requests, self._answers = requests, answers
+        self._waiting: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._cancelled: set[int] = set()
+        self._stores: dict[str, RunStore] = {}
+        self._models: OrderedDict[tuple[str, str], tuple[Checkpoint, nn.Module]] = OrderedDict()
+
+    def serve(self) -> None:
+        """Answers until the requests end."""
+        torch.set_num_threads(1)  # what trains needs the rest
+        threading.Thread(target=self._read, daemon=True).start()
+        while (message := self._waiting.get()) is not None:
+            self._answer_request(message)
+
+    def _read(self) -> None:
+        for line in self._requests:
+            message = decode(line)
+            if "cancel" in message:
+                self._cancelled.add(int(message["cancel"]))
+            elif message:
+                self._waiting.put(message)
+        self._waiting.put(None)
+
+    def _answer_request(self, message: dict[str, Any]) -> None:
+        request_id = int(message.get("id", 0))
+        try:
+            request = SampleRequest(**message["sample"])
+            for token in self._sample(request):
+                if request_id in self._cancelled:
+                    break
+                self._answer(token_message(request_id, token))
+            self._answer({"id": request_id, "done": True})
+        except LabError as error:
+            self._answer({"id": request_id, "error": str(error)})
+        except (KeyError, TypeError) as error:
+            self._answer({"id": request_id, "error": f"the request makes no sense: {error}"})
+        self._cancelled.discard(request_id)
+
+    def _answer(self, message: dict[str, Any]) -> None:
+        self._answers.write(encode(message))
+        self._answers.flush()
+
+    def _sample(self, request: SampleRequest) -> Iterator[Token]:
+        checkpoint, model = self._model(request)
+        tokenizer = CharacterTokenizer(checkpoint.vocabulary)
+        options = SamplingOptions(request.temperature, request.top_k, request.top_p, request.seed)
+        config = checkpoint.config
+        words = config.dataset_as == "words"
+        prompt = tokenizer.encode(request.prompt).tolist()
+        start = [tokenizer.start_id] if words or not prompt else []
+        row = torch.tensor([[*start, *prompt]])
+        stream = stream_logits(model, config, row, request.tokens, tokenizer.start_id, options)
+        for logits, drawn in stream:
+            token = int(drawn[0])
+            if words and token == tokenizer.start_id:
+                return
+            yield _described(logits[0], token, tokenizer, options)
+
+    def _model(self, request: SampleRequest) -> tuple[Checkpoint, nn.Module]:
+        """The model of a request, kept for the next; read again where the checkpoint that is meant has changed."""
+        if request.database not in self._stores:
+            self._stores[request.database] = RunStore.open(Path(request.database))
+        store = self._stores[request.database]
+        row = choose_checkpoint(store, store.run(request.run_id), request.checkpoint)
+        key = (request.database, row.sha256)
+        if key not in self._models:
+            checkpoint = read_stored_checkpoint(store, row)
+            self._models[key] = (checkpoint, checkpoint.model())
+        self._models.move_to_end(key)
+        while len(self._models) > MODELS_KEPT:
+            self._models.popitem(last=False)
+        return self._models[key]
+
+
+def _described(logits: torch.Tensor, token: int, tokenizer: CharacterTokenizer, options: SamplingOptions) -> Token:
+    """A drawn character with the model's own probabilities (V,) and those it was drawn from."""
+    before = torch.softmax(logits, dim=-1)
+    after = next_probabilities(logits[None], options)[0]
+    shown = before.topk(min(LIKELIEST_SHOWN, len(before))).indices.tolist()
+    likeliest = tuple(Likelihood(tokenizer.vocabulary[i], float(before[i]), float(after[i])) for i in shown)
+    return Token(tokenizer.vocabulary[token], -math.log(max(float(before[token]), 1e-45)), likeliest)
+
+
+def main() -> None:
+    """Serves the process's standard input and output."""
+    Server(sys.stdin, sys.stdout).serve()
