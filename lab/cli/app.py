@@ -61,7 +61,7 @@ def run(arguments: list[str]) -> int:
 def _complain(message: str) -> None:
     from lab.text import literal
 
-    print(f"lab: {literal(' '.join(message.split()))}", file=sys.stderr)
+    print(f"lab: {literal(message)}", file=sys.stderr)
 
 
 @app.callback(invoke_without_command=True)

@@ -10,9 +10,8 @@ import typer
 
 def said_plainly(error: typer.TyperException) -> str:
     """The parser's complaint as `lab` says things: no capital, no full stop, the value named, a remedy at the end."""
-    message = _bad_value(error) or error.format_message()
-    message = message.strip().rstrip(".")
-    message = message[:1].lower() + message[1:]
+    said = error.format_message().strip().rstrip(".")
+    message = _bad_value(error) or said[:1].lower() + said[1:]
     if ". Did you mean" in message:
         return message.replace(". Did you mean", ": did you mean")
     near = difflib.get_close_matches(getattr(error, "option_name", ""), getattr(error, "possibilities", None) or (), 1)
@@ -23,13 +22,12 @@ def said_plainly(error: typer.TyperException) -> str:
 
 
 def _bad_value(error: Any) -> str | None:
-    """`--steps abc: input should be a valid integer`, where a value was refused; the parser's own line lacks it."""
+    """`--steps abc: must be a valid integer`, where a value was refused; the parser's own line lacks it."""
     parameter, refused = getattr(error, "param", None), getattr(error.__cause__, "errors", None)
     if parameter is None or refused is None:
         return None
     detail = refused()[0]
     rule = str(detail["msg"]).partition(",")[0].removeprefix("Input should ").removeprefix("be ")
-    name = (
-        max(parameter.opts, key=len) if parameter.param_type_name == "option" else (parameter.metavar or parameter.name)
-    )
+    is_option = parameter.param_type_name == "option"
+    name = max(parameter.opts, key=len) if is_option else parameter.metavar or parameter.name
     return f"{name} {detail['input']}: must be {rule}"

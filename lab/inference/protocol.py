@@ -1,6 +1,6 @@
 """What the screen and the torch helper say to each other: one JSON object a line, requests in, answers out. No torch.
 
-A request has an `id`, and its answers carry it: any number of `token` answers, then one with `done`, or one with `error`.
+A request has an `id`, and its answers carry it: any number of `token` answers, then one with `done` or `error`.
 `{"cancel": id}` ends a request early; it still answers `done`.
 """
 

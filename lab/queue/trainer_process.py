@@ -7,10 +7,8 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Protocol
 
 import torch
 
@@ -18,6 +16,7 @@ from lab.datasets.dataset import Dataset
 from lab.errors import AttemptLostError, CheckpointError, UsageError
 from lab.inference.stored import newest_complete_checkpoint, read_stored_checkpoint
 from lab.models.build import build_model, parameter_count
+from lab.queue.attempt import Beats, Failure
 from lab.queue.requests import dataset_of
 from lab.store import lifecycle
 from lab.store.recorder import RunRecorder, begin_attempt
@@ -25,20 +24,6 @@ from lab.store.run_store import RunRow, RunStore
 from lab.training.checkpoint import Checkpoint
 from lab.training.device import Resources, resolve
 from lab.training.loop import Outcome, TrainingLoop
-
-
-class Beats(Protocol):
-    """A counter that the worker watches."""
-
-    value: int
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why an attempt came to nothing; `for_good` where another would fail the same way."""
-
-    reason: str
-    for_good: bool
 
 
 def train_claimed_run(

@@ -18,10 +18,10 @@ from types import FrameType
 from typing import Any
 
 from lab.errors import StoreError, WorkerError
+from lab.queue.attempt import Failure, train
 from lab.queue.file_lock import FileLock
 from lab.queue.requests import pause_orphans
 from lab.queue.slots import cores, threads_for
-from lab.queue.trainer_process import Failure, trainer_main
 from lab.store import lifecycle
 from lab.store.location import worker_lock
 from lab.store.run_store import RunRow, RunStore
@@ -32,7 +32,7 @@ FIRST_BEAT_SECONDS = 300.0
 """The same before its first beat: torch may come from a cold disk."""
 _POLL_SECONDS = 0.1
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_PRELOADED = ["torch", "torch._dynamo", "safetensors.torch", "lab.queue.trainer_process"]
+_PRELOADED = ["torch", "torch._dynamo", "safetensors.torch", "lab.queue.attempt", "lab.queue.trainer_process"]
 
 
 @dataclass
@@ -188,7 +188,7 @@ class Worker:
         ours, theirs = self._context.Pipe()
         beats = self._context.Value("Q", 0, lock=False)
         process = self._context.Process(
-            target=trainer_main,
+            target=train,
             args=(self._store.database.path, run.id, threads, beats, theirs),
             name=f"lab trainer {run.name}",
             daemon=True,

@@ -33,9 +33,9 @@ from lab.store.run_store import RunStore
 
 PROSE = "To be, or not to be: that is the question.\nWhether 'tis nobler in the mind to suffer\n" * 40
 # Some seconds, with everything in it that must be kept for a run to go on exactly: dropout, momentum, a schedule.
-RUN = {"steps": 1200, "eval_every": 40, "dropout": 0.1, "schedule": "cosine", "warmup_steps": 100}
+RUN = {"steps": 800, "eval_every": 50, "dropout": 0.1, "schedule": "cosine", "warmup_steps": 100}
 # As long, but without an evaluation, and so without a checkpoint, before its end.
-BARE_RUN = RUN | {"eval_every": 1200, "seed": 2}
+BARE_RUN = RUN | {"eval_every": 800, "seed": 2}
 
 
 def laboratory(folder: Path) -> Iterator[Laboratory]:

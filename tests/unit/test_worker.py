@@ -177,7 +177,7 @@ def test_an_idle_worker_asks_for_the_queue_only_after_something_was_written(
 
 
 def test_a_second_worker_is_refused(store: RunStore) -> None:
-    with FileLock(worker_lock(store.database.path)), pytest.raises(WorkerError, match="already trains .*--stop"):
+    with FileLock(worker_lock(store.database.path)), pytest.raises(WorkerError, match=r"already trains .*--stop"):
         train(store)
 
 

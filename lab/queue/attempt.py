@@ -1,0 +1,29 @@
+"""What a worker and a trainer tell each other; without torch, which the worker itself never loads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Protocol
+
+
+class Beats(Protocol):
+    """A counter that the worker watches."""
+
+    value: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an attempt came to nothing; `for_good` where another would fail the same way."""
+
+    reason: str
+    for_good: bool
+
+
+def train(database: Path, run_id: str, threads: int, beats: Beats, worker: Connection) -> None:
+    """What a trainer process does. It comes from a fork server that has loaded all of this already."""
+    from lab.queue.trainer_process import trainer_main
+
+    trainer_main(database, run_id, threads, beats, worker)
