@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,29 +19,13 @@ from lab.errors import UsageError, WorkerError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lab.config.ladder import Stage
+    from lab.queue.ladder_requests import Rung
     from lab.store.run_store import NewRun, RunRow, RunStore
 
-QUICK_SHARE = 10
-QUICK_TAG = "quick"
 _LOOK_SECONDS = 0.25
 _WORKER_STARTS = 5
 _ROOM_FOR_BOTH = 140
 """Columns from which on what a rung adds and what else it changed stand side by side."""
-
-
-@dataclass(frozen=True)
-class Rung:
-    """A stage of the ladder and the runs that stand for it."""
-
-    stage: Stage
-    runs: tuple[RunRow, ...]
-
-    @property
-    def val_loss(self) -> float | None:
-        """Mean val loss of the runs that ended well; None where none did."""
-        losses = [run.val_loss for run in self.runs if run.status == "finished" and run.val_loss is not None]
-        return sum(losses) / len(losses) if losses else None
 
 
 def register(app: typer.Typer) -> None:
@@ -65,6 +48,7 @@ def ladder(
     """
     from lab.cli.output import print_json, say
     from lab.cli.stored import opened
+    from lab.queue.ladder_requests import adopt_or_add, default_stages
     from lab.store.location import find_database
     from lab.text import plural
 
@@ -75,7 +59,7 @@ def ladder(
         raise UsageError(f"--stages {stages} names a rung twice")
     wanted = {name: _compose(name, seeds, quick, dataset, dataset_as, path) for name in names}
     with opened(path) as store:
-        ids = _adopt_or_add(store, wanted)
+        ids = adopt_or_add(store, wanted).ids
         trained = {run_id for run_ids in ids.values() for run_id in run_ids if store.run(run_id).status == "finished"}
         if trained:
             say(f"{len(trained)} of {plural(sum(map(len, ids.values())), 'run')} trained already")
@@ -90,73 +74,12 @@ def ladder(
         raise typer.Exit(1)
 
 
-def default_stages() -> list[str]:
-    """The rungs that suit this machine: `scaled` with a GPU, its stand-in without."""
-    from lab.config.ladder import ladder_stages
-    from lab.queue.slots import has_gpu
-
-    return list(ladder_stages(gpu=has_gpu()))
-
-
-def deltas(rungs: Sequence[Rung]) -> list[float | None]:
-    """What each rung gained or lost against the one before it on the same dataset; None where there is none."""
-    last: dict[str, float] = {}
-    changes: list[float | None] = []
-    for rung in rungs:
-        val, on = rung.val_loss, rung.runs[0].dataset_sha256
-        changes.append(val - last[on] if val is not None and on in last else None)
-        if val is not None:
-            last[on] = val
-    return changes
-
-
 def _compose(name: str, seeds: int, quick: bool, dataset: str, dataset_as: str | None, path: Path) -> list[NewRun]:
     from lab.cli.train import run_request
-    from lab.queue.requests import compose
+    from lab.queue.ladder_requests import compose_rung
 
     request = run_request(name, dataset, dataset_as, None, None, None)
-    config = compose(request, path)[0].config
-    settings = {"steps": max(1, config.steps // QUICK_SHARE)} if quick else {}
-    tags = (QUICK_TAG,) if quick else ()
-    return compose(replace(request, settings=settings, seeds=range(config.seed, config.seed + seeds), tags=tags), path)
-
-
-def _adopt_or_add(store: RunStore, wanted: dict[str, list[NewRun]]) -> dict[str, list[str]]:
-    """The ids of runs with these configs: those that are stored or under way, and new ones for the rest.
-
-    The longest rung is queued first, so that it is not left to train alone at the end.
-    """
-    from lab.queue.requests import pause_orphans
-    from lab.store import lifecycle
-
-    pause_orphans(store)
-    ids: dict[str, dict[int, str]] = {name: {} for name in wanted}
-    missing: list[tuple[str, int, NewRun]] = []
-    for name, runs in wanted.items():
-        for place, new in enumerate(runs):
-            same = store.find_by_config(new.config.hash(new.dataset.sha256))
-            known = next((run for run in same if run.status in ("finished", "queued", "training")), None)
-            paused = next((run for run in same if run.status == "paused"), None)
-            if known is None and paused is not None and lifecycle.resume(store, paused.id):
-                known = paused
-            if known is None:
-                missing.append((name, place, new))
-            else:
-                ids[name][place] = known.id
-    if missing:
-        longest = max(missing, key=lambda entry: _arithmetic(entry[2]))
-        missing.remove(longest)
-        missing.insert(0, longest)
-    for (name, place, _), row in zip(missing, store.add_runs([new for _, _, new in missing]), strict=True):
-        ids[name][place] = row.id
-    return {name: [places[place] for place in sorted(places)] for name, places in ids.items()}
-
-
-def _arithmetic(new: NewRun) -> float:
-    """Floating-point operations of a whole run, roughly."""
-    from lab.queue.slots import approximate_step_arithmetic
-
-    return new.config.steps * approximate_step_arithmetic(new.config, len(new.dataset.vocabulary))
+    return compose_rung(request, path, seeds=seeds, quick=quick)
 
 
 def _train(store: RunStore, run_ids: Sequence[str]) -> None:
@@ -188,11 +111,14 @@ def _train(store: RunStore, run_ids: Sequence[str]) -> None:
 
 def _rung(store: RunStore, name: str, run_ids: Sequence[str]) -> Rung:
     from lab.config.ladder import find_stage
+    from lab.queue.ladder_requests import Rung
 
     return Rung(find_stage(name), tuple(store.run(run_id) for run_id in run_ids))
 
 
 def _document(rungs: Sequence[Rung], seconds: float) -> dict[str, Any]:
+    from lab.queue.ladder_requests import deltas
+
     return {
         "seconds": seconds,
         "stages": [
@@ -217,6 +143,7 @@ def _document(rungs: Sequence[Rung], seconds: float) -> dict[str, Any]:
 
 def _print(rungs: Sequence[Rung], seconds: float, *, quick: bool, database: Path) -> None:
     from lab.cli.output import WRAPPED, console, print_table
+    from lab.queue.ladder_requests import deltas
     from lab.text import duration, literal
 
     columns = [("rung", "left"), ("val", "right"), ("Δ", "right"), ("choices", "right"), ("published", "right")]

@@ -183,6 +183,8 @@ class RunConfig(BaseModel):
             raise ValueError(
                 f"feed_forward_multiple={self.feed_forward_multiple} needs output_projection=true to return to C={c}"
             )
+        if self.residual_scale != 1 and not self.output_projection:
+            raise ValueError(f"residual_scale={self.residual_scale} needs output_projection=true, which it scales")
         if self.tied_embeddings and self.final_width != c:
             raise ValueError(f"tied_embeddings=true needs a last layer of embedding_dim={c}, not {self.final_width}")
 

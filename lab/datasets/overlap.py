@@ -20,6 +20,11 @@ def overlaps(dataset: Dataset) -> list[str]:
     return said
 
 
+def train_words(dataset: Dataset) -> frozenset[str]:
+    """The words, or of a stream the lines, that a model has been trained on."""
+    return frozenset(_lines(dataset, "train"))
+
+
 def _lines(dataset: Dataset, split: str) -> list[str]:
     text = dataset.tokenizer.decode(dataset.splits[split].tolist())
     return [line for line in text.split("\n") if line]

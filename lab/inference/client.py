@@ -10,7 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lab.errors import WorkerError
-from lab.inference.protocol import SampleRequest, Token, decode, encode, sample_message, token_of
+from lab.inference.protocol import SampleRequest, Token, decode, encode, request_id_of, sample_message, token_of
+
+
+def _nothing() -> None:
+    """What happens where nobody wants to know."""
 
 
 @dataclass(frozen=True)
@@ -20,87 +24,134 @@ class Listener:
     token: Callable[[Token], None]
     done: Callable[[], None]
     failed: Callable[[str], None]
+    started: Callable[[], None] = _nothing
+    """Its turn has come: torch is loaded, and what was asked before is answered."""
 
 
 class InferenceClient:
     """One torch helper process, started at the first request and again where it has died."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[str] | None = None
-        self._listeners: dict[int, Listener] = {}
+        self._helper: _Helper | None = None
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
+
+    @property
+    def warm(self) -> bool:
+        """Whether the helper is there and has loaded torch."""
+        helper = self._helper
+        return helper is not None and helper.answered and helper.alive
 
     def sample(self, request: SampleRequest, listener: Listener) -> int:
         """Asks for text; returns the request's id, by which it can be cancelled. Raises `WorkerError`."""
         with self._lock:
             request_id = next(self._ids)
-            process = self._running()
-            self._listeners[request_id] = listener
-            self._send(process, encode(sample_message(request_id, request)))
+            if self._helper is None or not self._helper.alive:
+                self._helper = _Helper()
+            self._helper.ask(request_id, encode(sample_message(request_id, request)), listener)
         return request_id
 
     def cancel(self, request_id: int) -> None:
         """Ends a request early; its listener hears `done`, if anything."""
         with self._lock:
-            if request_id in self._listeners and self._process is not None and self._process.poll() is None:
-                self._send(self._process, encode({"cancel": request_id}))
+            if self._helper is not None:
+                self._helper.cancel(request_id)
 
     def close(self) -> None:
-        """Ends the helper."""
+        """Ends the helper; nobody hears of it."""
         with self._lock:
-            process, self._process = self._process, None
-            self._listeners.clear()
-        if process is not None:
-            process.kill()
-            process.wait()
+            helper, self._helper = self._helper, None
+        if helper is not None:
+            helper.end()
 
-    def _running(self) -> subprocess.Popen[str]:
-        if self._process is None or self._process.poll() is not None:
-            # -P: a folder or file named lab in the current folder is not lab.
-            command = [sys.executable, "-P", "-m", "lab", "serve-inference"]
-            try:
-                self._process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    text=True,
-                    encoding="utf-8",
-                    start_new_session=True,  # Ctrl-C at the terminal is the screen's
-                )
-            except OSError as error:
-                raise WorkerError(f"the torch helper cannot be started: {error.strerror}") from None
-            threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
-        return self._process
 
-    def _send(self, process: subprocess.Popen[str], line: str) -> None:
-        assert process.stdin is not None
+class _Helper:
+    """One process, and who waits for its answers. Raises `WorkerError` where it does not start."""
+
+    def __init__(self) -> None:
+        # -P: a folder or file named lab in the current folder is not lab.
+        command = [sys.executable, "-P", "-m", "lab", "serve-inference"]
         try:
-            process.stdin.write(line)
-            process.stdin.flush()
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                encoding="utf-8",
+                start_new_session=True,  # Ctrl-C at the terminal is the screen's
+            )
         except OSError as error:
+            raise WorkerError(f"the torch helper cannot be started: {error.strerror}") from None
+        self.answered = False
+        self._listeners: dict[int, Listener] = {}
+        self._over = False
+        self._lock = threading.Lock()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can still be asked."""
+        return not self._over and self._process.poll() is None
+
+    def ask(self, request_id: int, line: str, listener: Listener) -> None:
+        """Sends a request. Raises `WorkerError` where the process has ended."""
+        with self._lock:
+            if self._over:
+                raise WorkerError("the torch helper has ended; ask again")
+            self._listeners[request_id] = listener
+        try:
+            self._send(line)
+        except OSError as error:
+            with self._lock:
+                self._listeners.pop(request_id, None)
             raise WorkerError(f"the torch helper has ended: {error.strerror}; ask again") from None
 
-    def _listen(self, process: subprocess.Popen[str]) -> None:
-        """Hands answers out until the helper ends; what it left unanswered has failed."""
-        assert process.stdout is not None
-        for line in process.stdout:
+    def cancel(self, request_id: int) -> None:
+        """Asks for an end, unless it has come already."""
+        if request_id in self._listeners and self.alive:
+            try:
+                self._send(encode({"cancel": request_id}))
+            except OSError:
+                return  # it has ended, and so has the request: the listening thread says so
+
+    def end(self) -> None:
+        """Kills the process and forgets who waits."""
+        with self._lock:
+            self._listeners.clear()
+        self._process.kill()
+        self._process.wait()
+
+    def _send(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line)
+        self._process.stdin.flush()
+
+    def _listen(self) -> None:
+        """Hands answers out until the process ends; what it left unanswered has failed."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.answered = True
             message = decode(line)
-            listener = self._listeners.get(int(message.get("id", 0)))
-            if listener is None:
-                continue
-            if "token" in message:
-                listener.token(token_of(message))
-                continue
-            self._listeners.pop(int(message["id"]), None)
+            listener = self._listeners.get(request_id_of(message) or 0)
+            if listener is not None:
+                self._hand_out(message, listener)
+        with self._lock:
+            self._over = True
+            unanswered = list(self._listeners.values())
+            self._listeners.clear()
+        for listener in unanswered:
+            listener.failed(f"the torch helper died ({self._process.wait()}); ask again")
+
+    def _hand_out(self, message: dict[str, object], listener: Listener) -> None:
+        if "token" in message:
+            listener.token(token_of(message))
+        elif "started" in message:
+            listener.started()
+        else:
+            with self._lock:
+                self._listeners.pop(request_id_of(message) or 0, None)
             if "error" in message:
                 listener.failed(str(message["error"]))
             else:
                 listener.done()
-        with self._lock:
-            unanswered = list(self._listeners.values()) if self._process is process else []
-            if unanswered:
-                self._listeners.clear()
-        for listener in unanswered:
-            listener.failed(f"the torch helper died ({process.wait()}); ask again")

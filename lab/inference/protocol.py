@@ -1,7 +1,8 @@
 """What the screen and the torch helper say to each other: one JSON object a line, requests in, answers out. No torch.
 
-A request has an `id`, and its answers carry it: any number of `token` answers, then one with `done` or `error`.
-`{"cancel": id}` ends a request early; it still answers `done`.
+A request has an `id`, and its answers carry it: `started` when its turn comes, any number of `token` answers, then one
+with `done` or `error`. `{"cancel": id}` ends a request early; it still answers `done`. What makes no sense and has no id
+is passed over.
 """
 
 from __future__ import annotations
@@ -10,13 +11,23 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from lab.errors import UsageError
+
 LARGEST_LINE = 16 * 2**20
 """Characters; a longer line is no message."""
 
 
+LARGEST_TEXT = 20_000
+"""Characters that one request may ask for."""
+LARGEST_COUNT = 500
+
+
 @dataclass(frozen=True)
 class SampleRequest:
-    """Text from a stored run's checkpoint, character by character."""
+    """Text from a stored run's checkpoint, character by character.
+
+    Of words several can be asked for by `count`, each with the seed after the last one's; a stream is one text.
+    """
 
     database: str
     run_id: str
@@ -27,6 +38,7 @@ class SampleRequest:
     top_k: int | None = None
     top_p: float | None = None
     seed: int = 1337
+    count: int = 1
 
 
 @dataclass(frozen=True)
@@ -40,11 +52,15 @@ class Likelihood:
 
 @dataclass(frozen=True)
 class Token:
-    """One character drawn, its surprise in nats by the model itself, and the likeliest that it was drawn from."""
+    """One character drawn, its surprise in nats by the model itself, and the likeliest that it was drawn from.
+
+    `text` counts the texts of one request from 0; the newline at the end of a word is a character too.
+    """
 
     character: str
     surprise: float
     likeliest: tuple[Likelihood, ...] = field(default_factory=tuple)
+    text: int = 0
 
 
 def encode(message: dict[str, Any]) -> str:
@@ -58,9 +74,35 @@ def decode(line: str) -> dict[str, Any]:
         return {}
     try:
         message = json.loads(line)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return {}
     return message if isinstance(message, dict) else {}
+
+
+def request_id_of(message: dict[str, Any]) -> int | None:
+    """The id that a message names; None where it names none."""
+    request_id = message.get("id", message.get("cancel"))
+    return request_id if isinstance(request_id, int) and not isinstance(request_id, bool) else None
+
+
+def sample_request_of(message: dict[str, Any]) -> SampleRequest:
+    """The request for text that a message holds. Raises `UsageError` where it makes no sense."""
+    values = message.get("sample")
+    if not isinstance(values, dict):
+        raise UsageError("the request makes no sense: it asks for nothing")
+    for name, kinds in _KINDS.items():
+        if name in values and (not isinstance(values[name], kinds) or isinstance(values[name], bool)):
+            raise UsageError(f"the request makes no sense: {name}={values[name]!r}")
+    if not values.keys() <= _KINDS.keys() or not values.keys() >= {"database", "run_id"}:
+        raise UsageError("the request makes no sense: it has other fields")
+    request = SampleRequest(**values)
+    if not 0 <= request.tokens <= LARGEST_TEXT:
+        raise UsageError(f"length={request.tokens} must be between 0 and {LARGEST_TEXT:,}")
+    if not 1 <= request.count <= LARGEST_COUNT:
+        raise UsageError(f"count={request.count} must be between 1 and {LARGEST_COUNT}")
+    if not 0 <= request.seed < 2**63:
+        raise UsageError(f"seed={request.seed} must be between 0 and 2**63 − 1")
+    return request
 
 
 def sample_message(request_id: int, request: SampleRequest) -> dict[str, Any]:
@@ -78,3 +120,17 @@ def token_of(message: dict[str, Any]) -> Token:
     values = dict(message["token"])
     likeliest = tuple(Likelihood(**each) for each in values.pop("likeliest", ()))
     return Token(**values, likeliest=likeliest)
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "database": (str,),
+    "run_id": (str,),
+    "checkpoint": (str,),
+    "prompt": (str,),
+    "tokens": (int,),
+    "temperature": (int, float),
+    "top_k": (int, type(None)),
+    "top_p": (int, float, type(None)),
+    "seed": (int,),
+    "count": (int,),
+}

@@ -15,11 +15,21 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import torch
+from sqlalchemy.exc import SQLAlchemyError
 from torch import nn
 
 from lab.datasets.tokenizer import CharacterTokenizer
 from lab.errors import LabError
-from lab.inference.protocol import Likelihood, SampleRequest, Token, decode, encode, token_message
+from lab.inference.protocol import (
+    Likelihood,
+    SampleRequest,
+    Token,
+    decode,
+    encode,
+    request_id_of,
+    sample_request_of,
+    token_message,
+)
 from lab.inference.sampling import SamplingOptions, next_probabilities, stream_logits
 from lab.inference.stored import choose_checkpoint, read_stored_checkpoint
 from lab.store.run_store import RunStore
@@ -47,28 +57,36 @@ class Server:
             self._answer_request(message)
 
     def _read(self) -> None:
-        for line in self._requests:
-            message = decode(line)
-            if "cancel" in message:
-                self._cancelled.add(int(message["cancel"]))
-            elif message:
-                self._waiting.put(message)
-        self._waiting.put(None)
+        """Takes requests in, whatever they are, until they end."""
+        try:
+            for line in self._requests:
+                message = decode(line)
+                request_id = request_id_of(message)
+                if request_id is None:
+                    continue
+                if "cancel" in message:
+                    self._cancelled.add(request_id)
+                else:
+                    self._waiting.put(message)
+        finally:
+            self._waiting.put(None)
 
     def _answer_request(self, message: dict[str, Any]) -> None:
-        request_id = int(message.get("id", 0))
+        request_id = request_id_of(message)
+        assert request_id is not None  # others are not let in
+        self._answer({"id": request_id, "started": True})
         try:
-            request = SampleRequest(**message["sample"])
-            for token in self._sample(request):
+            for token in self._sample(sample_request_of(message)):
                 if request_id in self._cancelled:
                     break
                 self._answer(token_message(request_id, token))
             self._answer({"id": request_id, "done": True})
         except LabError as error:
             self._answer({"id": request_id, "error": str(error)})
-        except (KeyError, TypeError) as error:
-            self._answer({"id": request_id, "error": f"the request makes no sense: {error}"})
-        self._cancelled.discard(request_id)
+        except (SQLAlchemyError, OSError, RuntimeError) as error:  # a database that is gone; torch's own
+            self._answer({"id": request_id, "error": _in_a_line(error)})
+        # Ids only rise, so what is below this one cannot be cancelled any more.
+        self._cancelled = {cancelled for cancelled in self._cancelled if cancelled > request_id}
 
     def _answer(self, message: dict[str, Any]) -> None:
         self._answers.write(encode(message))
@@ -76,19 +94,9 @@ class Server:
 
     def _sample(self, request: SampleRequest) -> Iterator[Token]:
         checkpoint, model = self._model(request)
-        tokenizer = CharacterTokenizer(checkpoint.vocabulary)
-        options = SamplingOptions(request.temperature, request.top_k, request.top_p, request.seed)
-        config = checkpoint.config
-        words = config.dataset_as == "words"
-        prompt = tokenizer.encode(request.prompt).tolist()
-        start = [tokenizer.start_id] if words or not prompt else []
-        row = torch.tensor([[*start, *prompt]])
-        stream = stream_logits(model, config, row, request.tokens, tokenizer.start_id, options)
-        for logits, drawn in stream:
-            token = int(drawn[0])
-            if words and token == tokenizer.start_id:
-                return
-            yield _described(logits[0], token, tokenizer, options)
+        words = checkpoint.config.dataset_as == "words"
+        for number in range(request.count if words else 1):
+            yield from _text(checkpoint, model, request, number)
 
     def _model(self, request: SampleRequest) -> tuple[Checkpoint, nn.Module]:
         """The model of a request, kept for the next; read again where the checkpoint that is meant has changed."""
@@ -106,15 +114,39 @@ class Server:
         return self._models[key]
 
 
-def _described(logits: torch.Tensor, token: int, tokenizer: CharacterTokenizer, options: SamplingOptions) -> Token:
+def _text(checkpoint: Checkpoint, model: nn.Module, request: SampleRequest, number: int) -> Iterator[Token]:
+    """One text; the seed of the first is the request's."""
+    tokenizer, config = CharacterTokenizer(checkpoint.vocabulary), checkpoint.config
+    options = SamplingOptions(request.temperature, request.top_k, request.top_p, request.seed + number)
+    words = config.dataset_as == "words"
+    prompt = tokenizer.encode(request.prompt).tolist()
+    start = [tokenizer.start_id] if words or not prompt else []
+    row = torch.tensor([[*start, *prompt]])
+    for logits, drawn in stream_logits(model, config, row, request.tokens, tokenizer.start_id, options):
+        token = int(drawn[0])
+        yield _described(logits[0], token, tokenizer, options, number)
+        if words and token == tokenizer.start_id:
+            return
+
+
+def _in_a_line(error: Exception) -> str:
+    said = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return f"the helper could not do it: {said[0] if said else type(error).__name__}"
+
+
+def _described(
+    logits: torch.Tensor, token: int, tokenizer: CharacterTokenizer, options: SamplingOptions, number: int
+) -> Token:
     """A drawn character with the model's own probabilities (V,) and those it was drawn from."""
     before = torch.softmax(logits, dim=-1)
     after = next_probabilities(logits[None], options)[0]
     shown = before.topk(min(LIKELIEST_SHOWN, len(before))).indices.tolist()
     likeliest = tuple(Likelihood(tokenizer.vocabulary[i], float(before[i]), float(after[i])) for i in shown)
-    return Token(tokenizer.vocabulary[token], -math.log(max(float(before[token]), 1e-45)), likeliest)
+    surprise = -math.log(max(float(before[token]), 1e-45))
+    return Token(tokenizer.vocabulary[token], surprise, likeliest, number)
 
 
 def main() -> None:
-    """Serves the process's standard input and output."""
-    Server(sys.stdin, sys.stdout).serve()
+    """Serves the process's standard input and output; what else would be printed goes to standard error."""
+    answers, sys.stdout = sys.stdout, sys.stderr
+    Server(sys.stdin, answers).serve()

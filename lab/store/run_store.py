@@ -266,6 +266,11 @@ class RunStore:
         with self.database.reader.connect() as connection:
             return [CheckpointRow(*row) for row in connection.execute(query)]
 
+    def with_checkpoints(self) -> frozenset[str]:
+        """The ids of the runs that have a checkpoint."""
+        with self.database.reader.connect() as connection:
+            return frozenset(connection.scalars(sa.select(Checkpoint.run_id).distinct()))
+
     def events(self, run_id: str, *, limit: int = 1000) -> list[EventRow]:
         """The newest lines of a run's log, oldest first."""
         query = (

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lab.config.run_config import RunConfig
+from lab.config.schedule import learning_rate
 from lab.datasets.dataset import Dataset
 from lab.inference.sampling import SamplingOptions, sample_texts
 from lab.models.build import build_model, parameter_count
@@ -21,7 +22,7 @@ from lab.training.batches import Batches
 from lab.training.checkpoint import Checkpoint, LoopState, checkpoint_writer, load_weights, weights_of
 from lab.training.device import SMALL_MODEL, Resources
 from lab.training.evaluate import Split
-from lab.training.optimizers import build_optimizer, learning_rate
+from lab.training.optimizers import build_optimizer
 from lab.training.recording import Recorder
 
 FLUSH_SECONDS = 0.2

@@ -1,4 +1,4 @@
-"""What applies the gradients, and how the learning rate moves.
+"""What applies the gradients.
 
 At the sizes of the ladder the update itself takes less time than `torch.optim`'s bookkeeping around it, so these call
 torch's fused kernels directly; they compute what `torch.optim.AdamW` and `torch.optim.SGD` do, to the bit.
@@ -6,7 +6,6 @@ torch's fused kernels directly; they compute what `torch.optim.AdamW` and `torch
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -134,22 +133,6 @@ def build_optimizer(config: RunConfig, parameters: Mapping[str, Tensor]) -> Opti
     """The config's optimiser over a model's named parameters."""
     kinds: dict[str, type[AdamW] | type[SGD]] = {"adamw": AdamW, "sgd": SGD}
     return kinds[config.optimizer](parameters, config.weight_decay)
-
-
-def learning_rate(config: RunConfig, step: int) -> float:
-    """The learning rate of a step, counted from 1: warm-up, the plateau, then the schedule's decay."""
-    if step <= config.warmup_steps:
-        return config.lr * step / (config.warmup_steps + 1)
-    if config.schedule == "constant":
-        return config.lr
-    decay_begins = max(config.decay_start * config.steps, config.warmup_steps)
-    if step <= decay_begins:
-        return config.lr
-    if config.schedule == "step":
-        return config.lr * config.decay_to
-    progress = (step - decay_begins) / max(1.0, config.steps - decay_begins)
-    remaining = 1 - progress if config.schedule == "linear" else (1 + math.cos(math.pi * progress)) / 2
-    return config.lr * (config.decay_to + (1 - config.decay_to) * remaining)
 
 
 def _gradient(parameter: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from textual.binding import Binding, BindingType
 
+from lab.tui.modes import MODES
+
 FOOTER_KEYS = 7
 
 
@@ -14,6 +16,7 @@ FOOTER_KEYS = 7
 class Situation:
     """What is selected and shown: by this the footer chooses its keys."""
 
+    mode: str = "runs"
     status: str | None = None
     """Of the run under the cursor."""
     runs: int = 0
@@ -24,6 +27,14 @@ class Situation:
     zoomed: bool = False
     filtered: bool = False
     loaded: bool = False
+    missing_rungs: int = 0
+    """Rungs of the ladder that climbing would queue."""
+    trained_rung: bool = False
+    """Whether the rung under the cursor has a finished run."""
+    writing: bool = False
+    """Whether text is being written."""
+    written: int = 0
+    """Characters that are."""
 
 
 def _always(_: Situation) -> bool:
@@ -58,6 +69,12 @@ class Action:
     footer: int = 0
     synonyms: str = ""
     shown_key: str = ""
+    modes: tuple[str, ...] = ()
+    """The screens that it is for; every one where none is named."""
+
+    def is_for(self, mode: str) -> bool:
+        """Whether it can be done on a screen."""
+        return not self.modes or mode in self.modes
 
     @property
     def key_text(self) -> str:
@@ -65,85 +82,149 @@ class Action:
         return self.shown_key or " ".join(self.keys)
 
 
+_RUNS = ("runs",)
+_RUNS_AND_LADDER = ("ladder", "runs")
+_SAMPLE = ("sample",)
+_STEPPING = ("run_view", "sample")
+_RUNS_AND_VIEW = ("runs", "run_view")
+_EVERYWHERE_TO_MOVE = ("ladder", "runs", "run_view", "sample")
+_MODES = ("ladder", "runs", "sample")
+_PANES = ("ladder", "runs", "run_view")
+
 ACTIONS: tuple[Action, ...] = (
+    # Modes
+    *(Action(mode.action, (mode.key,), mode.label, mode.help, "Modes", synonyms="mode screen") for mode in MODES),
+    # Ladder
+    Action(
+        "climb", ("enter",), "climb the ladder", "Train what is missing of the ladder, from the foot up.", "Runs",
+        when=lambda now: now.missing_rungs > 0, footer=1, synonyms="train all start ladder queue", modes=("ladder",),
+    ),
     # Runs
     Action(
         "new_run", ("n",), "new run", "Compose a run and queue it.", "Runs",
-        footer=2, synonyms="queue add train start",
+        footer=2, synonyms="queue add train start", modes=_RUNS_AND_LADDER,
     ),
     Action(
+        "open_run", ("enter",), "open", "Open the run: its curves, its samples, its log, step by step.", "Runs",
+        when=_has_run, footer=1, synonyms="view details cockpit", modes=_RUNS,
+    ),
+    Action("back", ("escape", "q"), "back", "Go back to where the run was opened from.", "Runs", shown_key="esc q",
+           modes=("run_view",), footer=13, synonyms="close leave quit"),
+    Action(
         "edit_copy", ("e",), "edit a copy", "Compose a run that starts from this one's config.", "Runs",
-        when=_has_run, synonyms="duplicate clone config again",
+        when=_has_run, synonyms="duplicate clone config again", modes=_RUNS,
     ),
     Action(
         "pause_resume", ("p",), "pause/resume", "Pause a waiting or training run at a checkpoint, or let it go on.",
-        "Runs", when=_in("queued", "training", "paused"), footer=1, synonyms="hold continue",
+        "Runs", when=_in("queued", "training", "paused"), footer=1, synonyms="hold continue", modes=_RUNS_AND_VIEW,
     ),
     Action(
         "stop", ("K",), "stop", "End a training run where it is and score it there; give up one that waits.",
-        "Runs", when=_in("queued", "training", "paused"), footer=3, synonyms="kill cancel abort end",
+        "Runs", when=_in("queued", "training", "paused"), footer=3, synonyms="kill cancel abort end", modes=_RUNS_AND_VIEW,
     ),
     Action(
         "retry", ("R",), "retry", "Queue again what ended without finishing; it goes on from its last checkpoint.",
-        "Runs", when=_in("failed", "stopped", "cancelled", "diverged"), footer=1, synonyms="again rerun",
+        "Runs", when=_in("failed", "stopped", "cancelled", "diverged"), footer=1, synonyms="again rerun", modes=_RUNS_AND_VIEW,
     ),
     Action(
         "trash", ("d",), "trash", "Put the run away; its data stays.", "Runs",
-        when=_has_run, footer=7, synonyms="delete remove",
+        when=_has_run, footer=7, synonyms="delete remove", modes=_RUNS,
     ),
     Action(
         "undo", ("u",), "undo", "Take back the last change to the runs.", "Runs",
-        when=lambda now: bool(now.undo), footer=4, synonyms="restore",
+        when=lambda now: bool(now.undo), footer=4, synonyms="restore", modes=_PANES,
     ),
     # Select
-    Action("cursor_down", ("j", "down"), "down", "Move down.", "Select", shown_key="j ↓"),
-    Action("cursor_up", ("k", "up"), "up", "Move up.", "Select", shown_key="k ↑"),
-    Action("cursor_first", ("g", "home"), "first", "Move to the first.", "Select", shown_key="g home"),
-    Action("cursor_last", ("G", "end"), "last", "Move to the last.", "Select", shown_key="G end"),
+    Action("cursor_down", ("j", "down"), "down", "Move down.", "Select", shown_key="j ↓", modes=_EVERYWHERE_TO_MOVE),
+    Action("cursor_up", ("k", "up"), "up", "Move up.", "Select", shown_key="k ↑", modes=_EVERYWHERE_TO_MOVE),
+    Action("cursor_first", ("g", "home"), "first", "Move to the first.", "Select", shown_key="g home",
+           modes=_EVERYWHERE_TO_MOVE),
+    Action("cursor_last", ("G", "end"), "last", "Move to the last.", "Select", shown_key="G end",
+           modes=_EVERYWHERE_TO_MOVE),
     Action(
         "mark", ("space",), "mark", "Mark the run: marked runs are drawn over each other.", "Select",
-        when=_has_run, footer=2, synonyms="select overlay compare",
+        when=_has_run, footer=2, synonyms="select overlay compare", modes=_RUNS,
     ),
     Action(
         "unmark_all", ("escape",), "clear", "Leave the filter or the zoom, or take away all marks.", "Select",
         shown_key="esc", when=lambda now: bool(now.marks or now.filtered or now.zoomed), synonyms="marks filter back",
+        modes=_RUNS_AND_LADDER,
     ),
     Action(
         "pin", ("*",), "baseline", "Pin the run as the baseline that val is compared with.", "Select",
-        when=_has_run, footer=6, synonyms="reference compare delta",
+        when=_has_run, footer=6, synonyms="reference compare delta", modes=_RUNS,
     ),
     Action(
         "filter", ("/",), "filter", "Show only runs that match: words, stage:residual, val<2.1, lr<1e-3, -tag:quick.",
-        "Select", when=lambda now: now.runs > 0 or now.filtered, footer=5, synonyms="search find",
+        "Select", when=lambda now: now.runs > 0 or now.filtered, footer=5, synonyms="search find", modes=_RUNS,
     ),
-    Action("sort", ("s",), "sort", "Sort by the next column.", "Select", when=_has_runs, footer=8, synonyms="order"),
-    Action("sort_reverse", ("S",), "reverse", "Reverse the order.", "Select", when=_has_runs, synonyms="descending"),
+    Action("sort", ("s",), "sort", "Sort by the next column.", "Select", when=_has_runs, footer=8, synonyms="order",
+           modes=_RUNS),
+    Action("sort_reverse", ("S",), "reverse", "Reverse the order.", "Select", when=_has_runs, synonyms="descending",
+           modes=_RUNS),
+    # Sample
+    Action(
+        "write", ("enter",), "write/stop", "Have text written; while it is, stop it. Shows the rest of a text stepped "
+        "through.", "Sample", footer=1, synonyms="sample generate text", modes=_SAMPLE, when=_has_run,
+    ),
+    Action(
+        "write_again", ("r",), "next seed", "Have another text written, by the next seed.", "Sample",
+        footer=3, synonyms="reroll again seed", modes=_SAMPLE, when=lambda now: now.written > 0,
+    ),
+    Action(
+        "prompt", ("i",), "prompt", "Go to the prompt: what the text goes on from.", "Sample", footer=4,
+        synonyms="input edit text", modes=_SAMPLE,
+    ),
+    Action(
+        "beside", ("space",), "beside", "Have this run and checkpoint write in a second pane too: same prompt, same "
+        "seed. Then choose the other.", "Sample", footer=5, synonyms="compare second two", modes=_SAMPLE,
+        when=_has_run,
+    ),
+    Action(
+        "leave", ("escape",), "stop", "Stop what is being written; leave the prompt.", "Sample", shown_key="esc",
+        footer=2, modes=_SAMPLE, when=lambda now: now.writing, synonyms="cancel back",
+    ),
+    # Step
+    Action("step_forward", ("right",), "step", "One character, or step, on.", "Step", shown_key="→", modes=_STEPPING,
+           footer=6, synonyms="next character cursor"),
+    Action("step_back", ("left",), "step back", "One character, or step, back.", "Step", shown_key="←",
+           modes=_STEPPING, synonyms="previous character cursor"),
+    Action("step_forward_far", ("shift+right",), "ten on", "Ten characters, or steps, on.", "Step",
+           shown_key="shift →", modes=_STEPPING),
+    Action("step_back_far", ("shift+left",), "ten back", "Ten characters, or steps, back.", "Step",
+           shown_key="shift ←", modes=_STEPPING),
     # Panes
-    Action("next_pane", ("tab",), "next pane", "Go to the next pane.", "Panes", when=_has_runs, footer=9),
-    Action("previous_pane", ("shift+tab",), "previous pane", "Go to the pane before.", "Panes", when=_has_runs),
+    Action("next_pane", ("tab",), "next pane", "Go to the next pane.", "Panes", when=_has_runs, footer=9,
+           modes=_EVERYWHERE_TO_MOVE),
+    Action("previous_pane", ("shift+tab",), "previous pane", "Go to the pane before.", "Panes", when=_has_runs,
+           modes=_EVERYWHERE_TO_MOVE),
     Action("previous_tab", ("[",), "previous tab", "Show the tab before: sample, config, log.", "Panes",
-           when=_has_runs),
+           when=_has_runs, modes=_PANES),
     Action("next_tab", ("]",), "next tab", "Show the next tab: sample, config, log.", "Panes", when=_has_runs,
-           footer=10, synonyms="sample config log"),
+           footer=10, synonyms="sample config log", modes=_PANES),
     Action(
         "zoom", ("z",), "zoom", "Give the pane the whole screen, or give it back.", "Panes",
         when=lambda now: now.runs > 0 and not now.single_pane, footer=11, synonyms="maximize full screen",
+        modes=_PANES,
     ),
     # Chart
     Action("x_axis", ("x",), "x-axis", "Draw over steps, characters, seconds or FLOPs.", "Chart",
-           synonyms="step chars tokens flops time"),
-    Action("log_y", ("l",), "log y", "Draw the loss on a logarithmic scale.", "Chart", synonyms="logarithmic"),
-    Action("log_x", ("L",), "log x", "Draw the x-axis on a logarithmic scale.", "Chart", synonyms="logarithmic"),
-    Action("smooth_less", ("<",), "smooth less", "Smooth the curves less.", "Chart", synonyms="ema"),
+           synonyms="step chars tokens flops time", modes=_RUNS),
+    Action("log_y", ("l",), "log y", "Draw the loss on a logarithmic scale.", "Chart", synonyms="logarithmic",
+           modes=_RUNS_AND_VIEW),
+    Action("log_x", ("L",), "log x", "Draw the x-axis on a logarithmic scale.", "Chart", synonyms="logarithmic",
+           modes=_RUNS_AND_VIEW),
+    Action("smooth_less", ("<",), "smooth less", "Smooth the curves less.", "Chart", synonyms="ema", modes=_RUNS_AND_VIEW),
     Action("smooth_more", (">",), "smooth more", "Smooth the curves more; the raw ones stay dimmed behind.", "Chart",
-           synonyms="ema average"),
+           synonyms="ema average", modes=_RUNS_AND_VIEW),
     Action("whole_range", ("=",), "whole range", "Show the losses of the first steps too, or leave them out.", "Chart",
-           synonyms="zoom reset outliers"),
+           synonyms="zoom reset outliers", modes=_RUNS_AND_VIEW),
     # lab
     Action("help", ("?",), "keys", "Show what the keys do.", "lab", footer=12, synonyms="help shortcuts"),
     Action("command_palette", ("ctrl+p",), "palette", "Find an action by its name.", "lab", synonyms="commands"),
     Action("change_theme", (), "theme", "Choose the colours.", "lab", synonyms="dark light colours themes"),
     Action("quit", ("q",), "quit", "Leave lab; what trains and waits goes on in the background.", "lab", footer=13,
+           modes=_MODES,
            synonyms="exit close"),
     Action("stop_worker", (), "stop the worker",
            "End the background worker: its runs keep a checkpoint and wait.", "lab", synonyms="kill background"),
@@ -153,17 +234,18 @@ ACTIONS_BY_ID = {action.id: action for action in ACTIONS}
 GROUPS = tuple(dict.fromkeys(action.group for action in ACTIONS))
 
 
-def bindings(*, priority: Iterable[str] = ()) -> list[BindingType]:
-    """The key bindings of all actions; those named come before whatever the focused widget would do."""
+def bindings(mode: str, *, priority: Iterable[str] = ()) -> list[BindingType]:
+    """The key bindings of a screen's actions; those named come before whatever the focused widget would do."""
     first = set(priority)
     return [
         Binding(key, action.id, action.label, show=False, priority=action.id in first, id=f"{action.id}.{key}")
         for action in ACTIONS
+        if action.is_for(mode)
         for key in action.keys
     ]
 
 
 def footer_actions(now: Situation) -> list[Action]:
     """What the footer shows, by rank, at most seven."""
-    offered = [action for action in ACTIONS if action.footer and action.when(now)]
+    offered = [action for action in ACTIONS if action.footer and action.is_for(now.mode) and action.when(now)]
     return sorted(offered, key=lambda action: action.footer)[:FOOTER_KEYS]

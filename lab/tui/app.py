@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual import on
 from textual.app import App
 from textual.reactive import reactive
+from textual.screen import Screen
 
 from lab.errors import LabError
+from lab.inference.client import InferenceClient
 from lab.tui import chart
 from lab.tui.edits import Edits
+from lab.tui.first_events import FirstEvents
+from lab.tui.ladder_facts import LadderFacts, LadderFactsRead, read_ladder_facts
 from lab.tui.messages import Edited, ReadFailed, SnapshotRead, WorkerChanged
+from lab.tui.modes import loaders
 from lab.tui.palette import LabCommands
 from lab.tui.reader import Reader
-from lab.tui.screens.runs import RunsScreen
 from lab.tui.snapshot import Snapshot
 from lab.tui.theme import DARK, LIGHT
 from lab.tui.worker_minder import WorkerMinder
@@ -28,23 +33,32 @@ class LabApp(App[None]):
 
     TITLE = "lab"
     CSS_PATH = "lab.tcss"
-    MODES: ClassVar = {"runs": RunsScreen}
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = loaders()
     DEFAULT_MODE = "runs"
     COMMANDS: ClassVar = {LabCommands}
 
     snapshot: reactive[Snapshot] = reactive(Snapshot, init=False)
     loaded: reactive[bool] = reactive(False, init=False)
+    ladder: reactive[LadderFacts] = reactive(LadderFacts, init=False)
     problem: reactive[str] = reactive("", init=False)
     worker: reactive[int | None] = reactive(None, init=False)
 
     def __init__(self, database: Path, *, clock: Callable[[], float] = time.time) -> None:
+        # A new database opens on the ladder; so does an empty one, as soon as it is known to be empty.
+        self.DEFAULT_MODE = "runs" if database.exists() else "ladder"  # type: ignore[misc]
         super().__init__()
         self.database = database
         self.clock = clock
         self.edits = Edits()
+        self.inference = InferenceClient()
+        self.selected: str | None = None
+        """The run that was last under the cursor of the Runs."""
         self.reader = Reader(database, self.post_message)
         self.minder = WorkerMinder(database, self.post_message)
         self._read_problem = self._worker_problem = ""
+        self._first_events = FirstEvents()
+        self._ladder_asked = False
+        self._ended_before_worker = 0
 
     def on_mount(self) -> None:
         """Reads once the first frame is out: opening the store imports much."""
@@ -60,15 +74,20 @@ class LabApp(App[None]):
         """Ends the threads; the worker goes on."""
         self.reader.stop()
         self.minder.stop()
+        self.inference.close()
 
     @on(SnapshotRead)
     def _read(self, message: SnapshotRead) -> None:
         if not self.loaded:
             self.loaded = True
+            if not message.snapshot.runs and len(self.screen_stack) == 1:
+                self.switch_mode("ladder")
             self.run_worker(self.minder.run, thread=True, group="minder", exit_on_error=False)
             self.run_worker(chart.warm_up, thread=True, group="warm-up", exit_on_error=False)
         self._read_problem = ""
         self.snapshot = message.snapshot
+        for news in self._first_events.news(message.snapshot):
+            self.notify(news, markup=False, timeout=10)
         self.minder.need(_has_work(message.snapshot))
         self._show_problem()
 
@@ -79,6 +98,8 @@ class LabApp(App[None]):
 
     @on(WorkerChanged)
     def _worker_changed(self, message: WorkerChanged) -> None:
+        if message.pid != self.worker:
+            self._ended_before_worker = self._ended
         self.worker = message.pid
         self._worker_problem = message.problem
         self._show_problem()
@@ -89,6 +110,28 @@ class LabApp(App[None]):
 
     def _show_problem(self) -> None:
         self.problem = self._read_problem or self._worker_problem
+
+    @on(LadderFactsRead)
+    def _ladder_read(self, message: LadderFactsRead) -> None:
+        self.ladder = message.facts
+
+    def read_ladder_facts(self) -> None:
+        """Has them read on a thread, once."""
+        if not self._ladder_asked:
+            self._ladder_asked = True
+            read = partial(read_ladder_facts, self.post_message)
+            self.call_after_refresh(
+                lambda: self.run_worker(read, thread=True, group="ladder", exit_on_error=False)
+            )
+
+    @property
+    def _ended(self) -> int:
+        return sum(run.ended_at is not None for run in self.snapshot.runs)
+
+    @property
+    def worker_has_trained(self) -> bool:
+        """Whether a run has got on or ended since this worker was first seen: it has torch by then."""
+        return any(run.step for run in self.snapshot.training) or self._ended > self._ended_before_worker
 
     def edit(self, change: Callable[[], str]) -> None:
         """Makes a change on a thread and says how it went."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.errors import UsageError
-from lab.text import literal
+from lab.text import literal, plural
 
 if TYPE_CHECKING:
     from lab.store.run_store import RunRow, RunStore
@@ -96,6 +97,30 @@ class Edits:
 
         self._remember(f"trash {name}", take_back)
         return f"{name} is in the trash"
+
+    def climb(self, store: RunStore, database: Path, stages: Sequence[str]) -> str:
+        """Queues what is missing of these rungs, from the foot up."""
+        from lab.queue.ladder_requests import adopt_or_add, compose_rung
+        from lab.queue.requests import RunRequest
+        from lab.queue.slots import cores
+        from lab.store import lifecycle
+
+        wanted = {name: compose_rung(RunRequest(name), database) for name in stages}
+        # The foot first, so that there is something to see at once; then, with two to train side by side, the longest.
+        adopted = adopt_or_add(store, wanted, longest_at=1 if cores() > 1 else None)
+        queued = (*adopted.added, *adopted.resumed)
+        if not queued:
+            raise UsageError("nothing of the ladder is missing")
+
+        def take_back(store: RunStore) -> bool:
+            given_up = [run_id for run_id in adopted.added if lifecycle.cancel(store, run_id)]
+            rows = [store.run(run_id) for run_id in given_up]
+            store.trash([row.id for row in rows if row.status == "cancelled" and not row.step])
+            paused = [run_id for run_id in adopted.resumed if lifecycle.pause(store, run_id)]
+            return bool(given_up or paused)
+
+        self._remember(f"climb the ladder ({plural(len(queued), 'run')})", take_back)
+        return f"{plural(len(queued), 'run')} of the ladder queued; quit any time, they train in the background"
 
     def undo(self, store: RunStore) -> str:
         """Takes the last change back."""

@@ -11,11 +11,11 @@ from textual.message import Message
 
 from lab.errors import LabError
 from lab.tui.messages import ReadFailed, SnapshotRead
-from lab.tui.snapshot import CountedBigram, Curve, Detail, References, Snapshot, Wanted
+from lab.tui.snapshot import Curve, Detail, References, Snapshot, Wanted
 from lab.tui.theme import run_slot
 
 if TYPE_CHECKING:
-    from lab.store.run_store import RunRow, RunStore
+    from lab.store.run_store import RunRow, RunStore, SampleRow
 
 POLL_SECONDS = 0.25
 RETRY_SECONDS = 2.0
@@ -38,7 +38,7 @@ class Reader:
         self._slots: dict[str, int] = {}
         self._counts: dict[str, int] = {}
         self._references: dict[tuple[str, str], References] = {}
-        self._untrained: CountedBigram | None = None
+        self._samples: dict[str, tuple[tuple[object, ...], SampleRow | None]] = {}
         self._runs: tuple[RunRow, ...] = ()
 
     def want(self, wanted: Wanted) -> None:
@@ -100,18 +100,15 @@ class Reader:
         runs = self._runs
         if any(run.id not in self._slots for run in runs):
             self._assign_slots([*runs, *store.runs(trashed=True)])
-        if not runs and self._untrained is None:
-            self._post(SnapshotRead(Snapshot()))  # counting takes a moment; the screen need not wait for it
-            self._untrained = counted_bigram()
         by_id = {run.id: run for run in runs}
         drawn = [by_id[run_id] for run_id in wanted.curves if run_id in by_id]
         return Snapshot(
             runs=runs,
             slots=dict(self._slots),
             curves={run.id: self._curves.read(store, run) for run in drawn},
-            references=self._read_references(store, drawn),
+            references=self._read_references(store, runs),
             detail=self._read_detail(store, wanted.detail) if wanted.detail in by_id else None,
-            untrained=self._untrained,
+            samples={run_id: self._last_sample(store, by_id[run_id]) for run_id in wanted.samples if run_id in by_id},
         )
 
     def _assign_slots(self, runs: Iterable[RunRow]) -> None:
@@ -130,6 +127,14 @@ class Reader:
                 evenly = guessing_evenly(len(facts.vocabulary))
                 self._references[sha256, kind] = References(facts.name, evenly, facts.counting_loss)
         return dict(self._references)
+
+    def _last_sample(self, store: RunStore, run: RunRow) -> SampleRow | None:
+        """A run's newest sample; read again only where the run has gone on."""
+        state = (run.attempt, run.status, run.step)
+        known = self._samples.get(run.id)
+        if known is None or known[0] != state:
+            known = self._samples[run.id] = (state, store.last_sample(run.id))
+        return known[1]
 
     def _read_detail(self, store: RunStore, run_id: str | None) -> Detail | None:
         if run_id is None:
@@ -172,32 +177,3 @@ class _CurveCache:
         steps = np.concatenate([known.steps[:-1], new.steps])
         values = np.concatenate([known.values[:-1], new.values])
         return Curve(steps, values, (run.attempt, known.version[1] + 1))
-
-
-def counted_bigram(name: str = "shakespeare", characters: int = 300) -> CountedBigram | None:
-    """What guessing evenly and a bigram by counting make of a shipped dataset; None where it cannot be read."""
-    import numpy as np
-
-    from lab.datasets.counting import counted_bigram as probabilities_of
-    from lab.datasets.counting import counting_loss, guessing_evenly
-    from lab.datasets.dataset import load_dataset
-
-    try:
-        dataset = load_dataset(name)
-    except LabError:
-        return None
-    vocabulary = dataset.vocabulary_size
-    generator = np.random.default_rng(1337)
-    evenly = generator.integers(vocabulary, size=characters)
-    table = probabilities_of(dataset).cumsum(axis=1)
-    written = [dataset.tokenizer.start_id]
-    for threshold in generator.random(characters):
-        written.append(min(int(np.searchsorted(table[written[-1]], threshold)), vocabulary - 1))
-    return CountedBigram(
-        dataset=dataset.name,
-        vocabulary_size=vocabulary,
-        guessing_evenly=guessing_evenly(vocabulary),
-        counting=counting_loss(dataset),
-        even_sample=dataset.tokenizer.decode([int(i) for i in evenly]),
-        counted_sample=dataset.tokenizer.decode(written[1:]),
-    )

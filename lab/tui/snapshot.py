@@ -57,6 +57,8 @@ class Wanted:
 
     curves: tuple[str, ...] = ()
     detail: str | None = None
+    samples: tuple[str, ...] = ()
+    """Runs whose last sample is shown."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +71,8 @@ class Snapshot:
     curves: Mapping[str, Mapping[str, Curve]] = field(default_factory=dict)
     references: Mapping[tuple[str, str], References] = field(default_factory=dict)
     detail: Detail | None = None
-    untrained: CountedBigram | None = None
+    samples: Mapping[str, SampleRow | None] = field(default_factory=dict)
+    """The last sample of each run that it was wanted of; None where it has written nothing."""
 
     @property
     def training(self) -> tuple[RunRow, ...]:

@@ -210,34 +210,39 @@ def train_in_foreground(alone: Laboratory) -> list[str]:
     return ["train", "single-head", "--dataset", str(alone.text), "--db", str(alone.path), *settings]
 
 
+def started_in_foreground(shared: Laboratory) -> tuple[subprocess.Popen[str], str]:
+    """Starts `lab train`; returns its process and the id of its run."""
+    before = {run.id for run in shared.store.runs()}
+    process = start_lab(*train_in_foreground(shared))
+    return process, eventually(lambda: {run.id for run in shared.store.runs()} - before, "a run").pop()
+
+
 def the_run(alone: Laboratory) -> str:
     [run] = eventually(alone.store.runs, "a run")
     return run.id
 
 
 def test_an_interrupted_command_pauses_its_run_and_the_worker_finishes_it(
-    alone: Laboratory, undisturbed: dict[str, Any]
+    shared: Laboratory, worker: psutil.Process, undisturbed: dict[str, Any]
 ) -> None:
-    process = start_lab(*train_in_foreground(alone))
-    run_id = the_run(alone)
-    eventually(lambda: alone.store.run(run_id).step > 100, "step 100")
+    process, run_id = started_in_foreground(shared)
+    eventually(lambda: shared.store.run(run_id).step > 100, "step 100")
     process.send_signal(signal.SIGINT)
     _, complained = process.communicate(timeout=60)
-    run = alone.store.run(run_id)
+    run = shared.store.run(run_id)
     assert (process.returncode, run.status) == (130, "paused")
     remedy = f"go on with: lab queue resume {run_id} && lab worker --until-empty"
     assert complained.splitlines()[-1] == f"paused at step {run.step:,}; {remedy}"
-    assert lab("queue", "resume", run_id, "--db", str(alone.path))[0] == 0
-    assert lab("worker", "--until-empty", "--db", str(alone.path))[0] == 0
-    assert_same(alone.store, run_id, undisturbed)
+    status, _, complained = lab("queue", "resume", run_id, "--db", str(shared.path))
+    assert (status, complained) == (0, f"{run.name} ({run_id}): queued\n")
+    shared.wait_for(run_id, "finished")
+    assert_same(shared.store, run_id, undisturbed)
 
 
 def test_a_killed_commands_run_is_paused_and_can_be_resumed(
     shared: Laboratory, worker: psutil.Process, undisturbed: dict[str, Any]
 ) -> None:
-    before = {run.id for run in shared.store.runs()}
-    process = start_lab(*train_in_foreground(shared))
-    run_id = eventually(lambda: {run.id for run in shared.store.runs()} - before, "a run").pop()
+    process, run_id = started_in_foreground(shared)
     shared.wait_for_checkpoint(run_id)
     process.kill()
     process.communicate(timeout=60)

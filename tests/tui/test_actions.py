@@ -13,6 +13,7 @@ from lab.tui.actions import ACTIONS, ACTIONS_BY_ID, FOOTER_KEYS, Situation, foot
 from lab.tui.screens.composer import ComposerScreen
 from lab.tui.screens.confirm import ConfirmScreen
 from lab.tui.screens.help import HelpScreen
+from lab.tui.screens.ladder import LadderScreen
 from lab.tui.screens.runs import RunsScreen
 from lab.tui.theme import LIGHT
 from lab.tui.widgets.detail_pane import DetailPane
@@ -253,14 +254,29 @@ async def _stop_worker(pilot: Any, screen: Any, database: Path) -> None:
     await until(pilot, lambda: "worker" in " ".join(note.message for note in pilot.app._notifications))
 
 
+@exercises("mode_ladder", "mode_runs")
+async def _modes(pilot: Any, screen: Any, database: Path) -> None:
+    await pilot.press("1")
+    await until(pilot, lambda: isinstance(pilot.app.screen, LadderScreen))
+    await pilot.press("2")
+    await until(pilot, lambda: pilot.app.screen is screen)
+
+
+SCREENS = {"ladder": LadderScreen, "runs": RunsScreen}
+
+
 def test_every_action_has_a_method_and_is_exercised() -> None:
     assert EXERCISES.keys() == ACTIONS_BY_ID.keys()
-    for action in ACTIONS:
-        assert callable(getattr(RunsScreen, f"action_{action.id}", None)), action.id
+    assert SCREENS.keys() >= {mode for action in ACTIONS for mode in action.modes}
+    for mode, screen in SCREENS.items():
+        for action in ACTIONS:
+            if action.is_for(mode):
+                assert callable(getattr(screen, f"action_{action.id}", None)), (mode, action.id)
 
 
-def test_no_key_means_two_things() -> None:
-    keys = [key for action in ACTIONS for key in action.keys]
+@pytest.mark.parametrize("mode", SCREENS)
+def test_no_key_means_two_things(mode: str) -> None:
+    keys = [key for action in ACTIONS if action.is_for(mode) for key in action.keys]
     assert len(keys) == len(set(keys))
 
 

@@ -324,10 +324,9 @@ def test_hostile_texts_and_samples_are_shown_literally(folder: Path, capsys: pyt
     assert "\\x1b" in capsys.readouterr().out
 
 
-def test_a_terminal_that_cannot_show_a_character_shows_its_number(folder: Path) -> None:
-    (folder / "greek.txt").write_text("αβγ δε\n" * 300)
-    command = [sys.executable, "-m", "lab", "train", "bigram", "--dataset", "greek.txt", "--steps", "5", "--name", "ω"]
+def test_a_terminal_that_cannot_show_a_character_shows_its_number() -> None:
+    assert run(["queue", "add", "bigram", "--dataset", "prose.txt", "--name", "ω"]) == 0
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert (done.returncode, done.stderr.count("Traceback")) == (0, 0)
-    assert done.stdout.startswith("\\u03c9 (")
+    done = subprocess.run([sys.executable, "-m", "lab", "runs"], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u03c9" in done.stdout

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lab.config.ladder import stage_config
-from lab.training.optimizers import SGD, AdamW, Optimizer, build_optimizer, learning_rate
+from lab.config.schedule import learning_rate
+from lab.training.optimizers import SGD, AdamW, Optimizer, build_optimizer
 
 SHAPES = {"table": (7, 5), "matrix": (33, 17), "bias": (17,), "scalar": ()}
 STEPS = 60

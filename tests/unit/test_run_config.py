@@ -272,3 +272,8 @@ def test_only_a_transformer_without_its_mask_sees_the_answer() -> None:
 
 def test_known_keys_pass() -> None:
     check_keys(dict.fromkeys(RunConfig.model_fields))
+
+
+def test_a_scale_of_output_projections_needs_some() -> None:
+    with pytest.raises(ConfigError, match=r"residual_scale=0\.5 needs output_projection=true"):
+        stage_config("blocks", settings={"residual_scale": 0.5})

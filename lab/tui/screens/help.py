@@ -16,7 +16,7 @@ from lab.tui.theme import theme_colours
 
 
 class HelpScreen(ModalScreen[None]):
-    """Lists every action by its group."""
+    """Lists the actions of the screen that it was opened on, by their groups."""
 
     BINDINGS = [  # noqa: RUF012 (Textual's own form)
         Binding("escape", "close", show=False),
@@ -25,6 +25,10 @@ class HelpScreen(ModalScreen[None]):
         Binding("pagedown", "scroll(10)", show=False),
         Binding("pageup", "scroll(-10)", show=False),
     ]
+
+    def __init__(self, mode: str) -> None:
+        super().__init__()
+        self.mode = mode
 
     def compose(self) -> ComposeResult:
         """A line to search in, over the list."""
@@ -53,8 +57,10 @@ class HelpScreen(ModalScreen[None]):
         self.query_one("#help-list").scroll_relative(y=lines, animate=False)
 
     def _show(self, search: str) -> None:
-        found = [action for action in ACTIONS if matches(action, search)]
+        """The keys of the screen below; when something is sought, of the others too."""
+        found = [action for action in ACTIONS if matches(action, search) and (search or action.is_for(self.mode))]
         colours = theme_colours(self.app.theme_variables)
+        muted = colours["text-muted"]
         table = Table.grid(padding=(0, 2, 0, 0))
         table.add_column(no_wrap=True)
         table.add_column()
@@ -64,7 +70,10 @@ class HelpScreen(ModalScreen[None]):
                 table.add_row(Text(group, f"bold {colours['primary']}"), "")
             for action in actions:
                 keys = action.key_text or "palette"
-                table.add_row(Text(f"  {keys}", f"bold {colours['accent']}"), Text(action.help))
+                said = Text(action.help)
+                if not action.is_for(self.mode):
+                    said.append(f"  in {' and '.join(mode.capitalize() for mode in action.modes)}", muted)
+                table.add_row(Text(f"  {keys}", f"bold {colours['accent']}"), said)
         self.query_one("#help-list Static", Static).update(table if found else Text("no such key"))
 
 

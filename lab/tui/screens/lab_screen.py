@@ -2,27 +2,122 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
+from textual import on
 from textual.screen import Screen
+
+from lab.tui.theme import theme_colours
+from lab.tui.widgets.bars import ActionClicked, BarFacts, StatusBar
+from lab.tui.widgets.run_columns import Look
 
 if TYPE_CHECKING:
     from lab.tui.app import LabApp
 
 
+SINGLE_PANE_BELOW = (100, 30)
+SMALLEST = (60, 16)
+
+
 class LabScreen(Screen[None]):
-    """A mode of lab."""
+    """A mode of lab, or a screen opened from one; a `StatusBar` with the id `status` stands at its top."""
+
+    MODE: ClassVar[str] = ""
+    """By this name the actions say which screens they are for."""
+
+    too_small = f"lab needs {SMALLEST[0]}×{SMALLEST[1]}: make the window larger"
+    _stale = False
 
     @property
     def lab(self) -> LabApp:
         """The application, by its own type."""
         return cast("LabApp", self.app)
 
+    # Following the application
+
+    def follow(self, *more: str) -> None:
+        """Has `show_app` called when what is known has changed, and when the screen comes back after such a change."""
+        for name in ("snapshot", "loaded", "problem", "worker", *more):
+            self.watch(self.app, name, self._app_changed, init=False)
+        self.app.theme_changed_signal.subscribe(self, lambda _: self._app_changed())
+        self._stale = True
+
+    def show_app(self) -> None:
+        """Shows what is known now."""
+
+    def _app_changed(self) -> None:
+        self._stale = self not in self.app.screen_stack  # that of the current mode
+        if not self._stale:
+            self.show_app()
+
+    def on_screen_resume(self) -> None:
+        """Catches up with what has changed meanwhile."""
+        if self._stale:
+            self._stale = False
+            self.show_app()
+
+    @property
+    def single(self) -> bool:
+        """Whether there is room for one pane only."""
+        width, height = self.app.size
+        return width < SINGLE_PANE_BELOW[0] or height < SINGLE_PANE_BELOW[1]
+
+    def show_size(self) -> None:
+        """Says so where the window is too small."""
+        width, height = self.app.size
+        self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "-tiny")
+
+    def look_of_app(self) -> Look:
+        """What the cells of every table depend on."""
+        snapshot = self.lab.snapshot
+        waiting = sorted(
+            (run for run in snapshot.runs if run.status == "queued"), key=lambda run: run.queue_position or 0.0
+        )
+        return Look(
+            now=self.lab.clock(),
+            dark=self.app.current_theme.dark,
+            colours=theme_colours(self.app.theme_variables),
+            slots=snapshot.slots,
+            places={run.id: place for place, run in enumerate(waiting, start=1)},
+        )
+
+    def show_status(self) -> None:
+        """Fills the line at the top."""
+        lab = self.lab
+        facts = BarFacts(
+            lab.database,
+            lab.snapshot,
+            theme_colours(lab.theme_variables),
+            loaded=lab.loaded,
+            worker=lab.worker is not None,
+            problem=lab.problem,
+            mode=lab.current_mode,
+        )
+        self.query_one(StatusBar).show(facts)
+
+    @on(ActionClicked)
+    async def _action_clicked(self, event: ActionClicked) -> None:
+        await self.run_action(event.action)
+
+    # What can be done everywhere
+
+    def action_mode_ladder(self) -> None:
+        """Goes to the ladder."""
+        self.app.switch_mode("ladder")
+
+    def action_mode_runs(self) -> None:
+        """Goes to the runs."""
+        self.app.switch_mode("runs")
+
+    def action_mode_sample(self) -> None:
+        """Goes to sampling."""
+        self.app.switch_mode("sample")
+
     def action_help(self) -> None:
         """Shows the keys."""
         from lab.tui.screens.help import HelpScreen
 
-        self.app.push_screen(HelpScreen())
+        self.app.push_screen(HelpScreen(self.MODE))
 
     def action_command_palette(self) -> None:
         """Opens the palette."""

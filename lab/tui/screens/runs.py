@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from textual import events, on
@@ -18,7 +19,7 @@ from lab.tui.screens.chart_actions import ChartActions
 from lab.tui.screens.queue_actions import QueueActions
 from lab.tui.snapshot import Snapshot, Wanted
 from lab.tui.theme import theme_colours
-from lab.tui.widgets.bars import BarFacts, KeyBar, PaneStrip, StatusBar
+from lab.tui.widgets.bars import KeyBar, PaneStrip, StatusBar
 from lab.tui.widgets.detail_pane import TABS, DetailPane
 from lab.tui.widgets.empty_state import EmptyState
 from lab.tui.widgets.filter_bar import FilterBar
@@ -29,8 +30,6 @@ from lab.tui.widgets.run_table import RunTable
 if TYPE_CHECKING:
     from lab.store.run_store import RunRow
 
-SINGLE_PANE_BELOW = (100, 30)
-SMALLEST = (60, 16)
 AGE_SECONDS = 5.0
 PANES = ("runs", "chart", "detail")
 
@@ -38,7 +37,8 @@ PANES = ("runs", "chart", "detail")
 class RunsScreen(QueueActions, ChartActions):
     """Runs. What is selected lives here; the widgets show it."""
 
-    BINDINGS = bindings(priority=("next_pane", "previous_pane"))
+    MODE = "runs"
+    BINDINGS = bindings("runs", priority=("next_pane", "previous_pane"))
     AUTO_FOCUS = "#runs"
 
     marks: reactive[tuple[str, ...]] = reactive((), init=False)
@@ -61,14 +61,12 @@ class RunsScreen(QueueActions, ChartActions):
             with Horizontal(id="below"):
                 yield LossChart(id="chart")
                 yield DetailPane(id="detail")
-        yield Static(f"lab needs {SMALLEST[0]}×{SMALLEST[1]}: make the window larger", id="too-small", markup=False)
+        yield Static(self.too_small, id="too-small", markup=False)
         yield KeyBar(id="keys")
 
     def on_mount(self) -> None:
         """Follows what is read."""
-        for name in ("snapshot", "loaded", "problem", "worker"):
-            self.watch(self.app, name, self._app_changed)
-        self.app.theme_changed_signal.subscribe(self, lambda _: self._app_changed())
+        self.follow("ladder")
         self.set_interval(AGE_SECONDS, self._show_table)
         self._arrange()
 
@@ -95,12 +93,6 @@ class RunsScreen(QueueActions, ChartActions):
         return (run_id,) if run_id else ()
 
     @property
-    def single(self) -> bool:
-        """Whether there is room for one pane only."""
-        width, height = self.app.size
-        return width < SINGLE_PANE_BELOW[0] or height < SINGLE_PANE_BELOW[1]
-
-    @property
     def situation(self) -> Situation:
         """What the footer goes by."""
         run = self.run
@@ -118,22 +110,16 @@ class RunsScreen(QueueActions, ChartActions):
 
     def look(self) -> Look:
         """What the cells of the table, and the details, depend on."""
-        waiting = sorted(
-            (run for run in self.snapshot.runs if run.status == "queued"), key=lambda run: run.queue_position or 0.0
-        )
-        return Look(
-            now=self.lab.clock(),
-            dark=self.app.current_theme.dark,
-            colours=theme_colours(self.app.theme_variables),
-            slots=self.snapshot.slots,
+        return replace(
+            self.look_of_app(),
             marks=frozenset(self.marks),
             baseline=next((run for run in self.snapshot.runs if run.id == self.baseline), None),
-            places={run.id: place for place, run in enumerate(waiting, start=1)},
         )
 
     # Showing it
 
-    def _app_changed(self) -> None:
+    def show_app(self) -> None:
+        """Shows what is known now."""
         self._arrange()
         self._show_table()
         self._selection_changed()
@@ -144,10 +130,11 @@ class RunsScreen(QueueActions, ChartActions):
         table.show(ordered(runs, self.sort, reverse=self.reverse), self.look(), sort=self.sort, reverse=self.reverse)
         table.set_heading(shown=len(runs), of=len(self.snapshot.runs), marks=len(self.marks), sort=self.sort)
         if self.snapshot.training:
-            self._show_status()
+            self.show_status()
 
     def _selection_changed(self) -> None:
         run, drawn = self.run, self.drawn
+        self.lab.selected = run.id if run else self.lab.selected
         self.lab.reader.want(Wanted(drawn, run.id if run else None))
         look = self.look()
         self.query_one(DetailPane).show(run, self.snapshot.detail, look)
@@ -167,14 +154,8 @@ class RunsScreen(QueueActions, ChartActions):
         self.query_one(KeyBar).show(footer_actions(self.situation), colours)
         self.query_one(PaneStrip).show(self._page(), colours)
         if not self.snapshot.runs:
-            self.query_one(EmptyState).show(self.snapshot.untrained, colours, loaded=self.lab.loaded)
-        self._show_status()
-
-    def _show_status(self) -> None:
-        lab = self.lab
-        colours = theme_colours(self.app.theme_variables)
-        facts = BarFacts(lab.database, self.snapshot, colours, lab.loaded, lab.worker is not None, lab.problem)
-        self.query_one(StatusBar).show(facts)
+            self.query_one(EmptyState).show(self.lab.ladder.untrained, colours, loaded=self.lab.loaded)
+        self.show_status()
 
     # Panes
 
@@ -182,8 +163,7 @@ class RunsScreen(QueueActions, ChartActions):
         """Shows the panes that there is room for."""
         empty = not self.snapshot.runs
         alone = self.single or self.zoomed
-        width, height = self.app.size
-        self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "-tiny")
+        self.show_size()
         self.set_class(self.single and not empty, "-single")
         shown = {pane: not empty and (not alone or pane == self.pane) for pane in PANES}
         shown["empty"] = empty
@@ -316,15 +296,15 @@ class RunsScreen(QueueActions, ChartActions):
 
     def watch_marks(self) -> None:
         """Marks change the table and the curves."""
-        self._app_changed()
+        self.show_app()
 
     def watch_baseline(self) -> None:
         """The baseline brings a column with it."""
-        self._app_changed()
+        self.show_app()
 
     def watch_filter(self) -> None:
         """Other runs are shown."""
-        self._app_changed()
+        self.show_app()
 
     def watch_options(self) -> None:
         """The chart is drawn another way."""
@@ -366,7 +346,3 @@ class RunsScreen(QueueActions, ChartActions):
     def _sort_by(self, sort: str, *, reverse: bool = False) -> None:
         self.sort, self.reverse = sort, reverse
         self._show_table()
-
-    @on(KeyBar.Pressed)
-    async def _key_clicked(self, event: KeyBar.Pressed) -> None:
-        await self.run_action(event.action)

@@ -14,7 +14,18 @@ from textual.widgets import Static
 
 from lab import text
 from lab.tui.actions import Action
+from lab.tui.modes import MODES, MODES_BY_NAME
 from lab.tui.snapshot import Snapshot
+
+ALL_MODES_FROM = 110
+"""Columns from which on the top bar names every mode."""
+
+
+@dataclass
+class ActionClicked(Message):
+    """The name of an action was clicked."""
+
+    action: str
 
 
 @dataclass(frozen=True)
@@ -27,10 +38,11 @@ class BarFacts:
     loaded: bool = False
     worker: bool = False
     problem: str = ""
+    mode: str = "runs"
 
 
 class StatusBar(Static):
-    """One line: database, device, what trains and waits, speed, problems."""
+    """One line: the modes, database, device, what trains and waits, speed, problems. A click on a mode goes there."""
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id, markup=False)
@@ -49,12 +61,23 @@ class StatusBar(Static):
         if self._facts is not None:
             self.update(_status_line(self._facts, self.size.width), layout=False)
 
+    def on_click(self, event: events.Click) -> None:
+        """Goes to the mode whose name was clicked."""
+        if self.size.width < ALL_MODES_FROM:
+            return
+        start = len(_PROGRAM)
+        for mode in MODES:
+            end = start + len(_mode_name(mode.key, mode.label))
+            if start <= event.x < end:
+                self.post_message(ActionClicked(mode.action))
+            start = end
+
 
 def _status_line(facts: BarFacts, width: int) -> Text:
     """The work on the left, the database on the right; the path gives way first."""
     left = Text(no_wrap=True, overflow="ellipsis")
-    left.append(" lab ", f"bold {facts.colours['background']} on {facts.colours['primary']}")
-    left.append(" Runs ", f"bold {facts.colours['foreground']}")
+    left.append(_PROGRAM, f"bold {facts.colours['background']} on {facts.colours['primary']}")
+    left.append_text(_modes(facts, width))
     left.append_text(_work(facts))
     muted = facts.colours["text-muted"]
     if facts.problem:
@@ -71,6 +94,26 @@ def _status_line(facts: BarFacts, width: int) -> Text:
             left.append(said, muted)
             break
     return left
+
+
+_PROGRAM = " lab "
+
+
+def _modes(facts: BarFacts, width: int) -> Text:
+    """The modes with their keys, the current one emphasised; where there is little room that one alone."""
+    said = Text()
+    if width < ALL_MODES_FROM:
+        current = MODES_BY_NAME.get(facts.mode)
+        return said.append(f" {current.label} " if current else "", f"bold {facts.colours['foreground']}")
+    for mode in MODES:
+        chosen = f"bold {facts.colours['foreground']} on {facts.colours['border']}"
+        style = chosen if mode.name == facts.mode else facts.colours["text-muted"]
+        said.append(_mode_name(mode.key, mode.label), style)
+    return said
+
+
+def _mode_name(key: str, label: str) -> str:
+    return f" {key} {label} "
 
 
 def _work(facts: BarFacts) -> Text:
@@ -157,12 +200,6 @@ class PaneStrip(Static):
 class KeyBar(Static):
     """The keys that mean something now, at most seven; a click does what the key does."""
 
-    @dataclass
-    class Pressed(Message):
-        """An action was clicked."""
-
-        action: str
-
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id, markup=False)
         self._spans: list[tuple[int, int, str]] = []
@@ -189,4 +226,4 @@ class KeyBar(Static):
         """Does what was clicked."""
         for start, end, action in self._spans:
             if start <= event.x < end:
-                self.post_message(self.Pressed(action))
+                self.post_message(ActionClicked(action))

@@ -32,12 +32,12 @@ def _said(untrained: CountedBigram | None, colours: dict[str, str], loaded: bool
     said.append("No runs yet. ", "bold")
     said.append("What does each piece of a language model buy?\n\n", muted)
     keys = (
+        ("1", "the ladder: every stage, what it adds, and one key to train them all"),
         ("n", "one run: choose a stage, it trains in the background"),
-        ("lab ladder", "in another terminal: the whole ladder, in a few minutes"),
         ("?", "every key"),
     )
     for key, meaning in keys:
-        said.append(f"{key:<13}", strong)
+        said.append(f"{key:<5}", strong)
         said.append(f"{meaning}\n")
     if untrained is None:
         said.append("\ncounting pairs of characters…", muted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -45,6 +45,10 @@ class Look:
     """Whether columns make themselves small."""
     places: Mapping[str, int] = field(default_factory=dict)
     """Where each waiting run stands in the queue."""
+
+    def narrowed(self) -> Look:
+        """The same for a table with little room."""
+        return replace(self, narrow=True)
 
     def colour_of(self, run_id: str) -> str:
         """A run's own colour."""

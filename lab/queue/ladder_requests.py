@@ -1,0 +1,104 @@
+"""The whole ladder as a request to the queue, without torch: its rungs, which of their runs there are, what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lab.config.ladder import Stage, ladder_stages
+from lab.queue.requests import RunRequest, compose, pause_orphans
+from lab.queue.slots import approximate_step_arithmetic, has_gpu
+from lab.store import lifecycle
+from lab.store.run_store import NewRun, RunRow, RunStore
+
+QUICK_SHARE = 10
+"""What `--quick` divides the steps by."""
+QUICK_TAG = "quick"
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A stage of the ladder and the runs that stand for it."""
+
+    stage: Stage
+    runs: tuple[RunRow, ...]
+
+    @property
+    def val_loss(self) -> float | None:
+        """Mean val loss of the runs that ended well; None where none did."""
+        losses = [run.val_loss for run in self.runs if run.status == "finished" and run.val_loss is not None]
+        return sum(losses) / len(losses) if losses else None
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """The runs that stand for each rung, and which of them the request has brought into the queue."""
+
+    ids: Mapping[str, list[str]]
+    added: tuple[str, ...] = ()
+    resumed: tuple[str, ...] = ()
+
+
+def default_stages() -> list[str]:
+    """The rungs that suit this machine: `scaled` with a GPU, its stand-in without."""
+    return list(ladder_stages(gpu=has_gpu()))
+
+
+def deltas(rungs: Sequence[Rung]) -> list[float | None]:
+    """What each rung gained or lost against the one before it on the same dataset; None where there is none."""
+    last: dict[str, float] = {}
+    changes: list[float | None] = []
+    for rung in rungs:
+        val, on = rung.val_loss, rung.runs[0].dataset_sha256
+        changes.append(val - last[on] if val is not None and on in last else None)
+        if val is not None:
+            last[on] = val
+    return changes
+
+
+def compose_rung(request: RunRequest, database: Path, *, seeds: int = 1, quick: bool = False) -> list[NewRun]:
+    """A rung's runs, one a seed; with `quick` a tenth of the steps. Raises what `compose` does."""
+    config = compose(request, database)[0].config
+    settings = {"steps": max(1, config.steps // QUICK_SHARE)} if quick else {}
+    tags = (QUICK_TAG,) if quick else ()
+    asked = replace(request, settings=settings, seeds=range(config.seed, config.seed + seeds), tags=tags)
+    return compose(asked, database)
+
+
+def adopt_or_add(store: RunStore, wanted: Mapping[str, list[NewRun]], *, longest_at: int | None = 0) -> Adopted:
+    """Finds runs with these configs among those that are stored or under way, and queues new ones for the rest.
+
+    The longest of the new ones is queued at place `longest_at`, so that it is not left to train alone at the end; with
+    None they are queued from the foot of the ladder up.
+    """
+    pause_orphans(store)
+    ids: dict[str, dict[int, str]] = {name: {} for name in wanted}
+    missing: list[tuple[str, int, NewRun]] = []
+    resumed: list[str] = []
+    for name, runs in wanted.items():
+        for place, new in enumerate(runs):
+            same = store.find_by_config(new.config.hash(new.dataset.sha256))
+            known = next((run for run in same if run.status in ("finished", "queued", "training")), None)
+            paused = next((run for run in same if run.status == "paused"), None)
+            if known is None and paused is not None and lifecycle.resume(store, paused.id):
+                known = paused
+                resumed.append(paused.id)
+            if known is None:
+                missing.append((name, place, new))
+            else:
+                ids[name][place] = known.id
+    if missing and longest_at is not None:
+        longest = max(missing, key=lambda entry: _arithmetic(entry[2]))
+        missing.remove(longest)
+        missing.insert(longest_at, longest)
+    added = store.add_runs([new for _, _, new in missing])
+    for (name, place, _), row in zip(missing, added, strict=True):
+        ids[name][place] = row.id
+    in_order = {name: [places[place] for place in sorted(places)] for name, places in ids.items()}
+    return Adopted(in_order, tuple(row.id for row in added), tuple(resumed))
+
+
+def _arithmetic(new: NewRun) -> float:
+    """Floating-point operations of a whole run, roughly."""
+    return new.config.steps * approximate_step_arithmetic(new.config, len(new.dataset.vocabulary))

@@ -1,0 +1,256 @@
+"""The Ladder mode: the two models that need no training, every rung and what it bought, and what each writes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.reactive import reactive
+from textual.widget import Widget
+from textual.widgets import DataTable, Static
+
+from lab.tui.actions import Situation, bindings, footer_actions
+from lab.tui.edits import Edits
+from lab.tui.rungs import RungState, rung_states
+from lab.tui.screens.queue_actions import QueueActions
+from lab.tui.snapshot import Wanted
+from lab.tui.theme import theme_colours
+from lab.tui.widgets.bars import KeyBar, PaneStrip, StatusBar
+from lab.tui.widgets.ladder_table import LadderTable, ladder_cells
+from lab.tui.widgets.run_columns import Look
+from lab.tui.widgets.rung_text import rung_text, samples_text, untrained_text
+from lab.tui.widgets.text_pane import TextPane
+
+if TYPE_CHECKING:
+    from lab.store.run_store import RunRow
+
+PANES = ("rungs", "rung", "samples")
+
+
+class LadderScreen(QueueActions):
+    """The ladder. Which rung is looked at lives in the table; what there is of each is worked out from the snapshot."""
+
+    MODE = "ladder"
+    CSS_PATH = "ladder.tcss"
+    BINDINGS = bindings("ladder", priority=("next_pane", "previous_pane"))
+    AUTO_FOCUS = "#rungs"
+
+    pane: reactive[str] = reactive("rungs", init=False)
+    zoomed: reactive[bool] = reactive(False, init=False)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.states: tuple[RungState, ...] = ()
+        self._placed = False
+
+    def compose(self) -> ComposeResult:
+        """The status bar, the panes, the key bar."""
+        yield StatusBar(id="status")
+        yield PaneStrip(("ladder", "rung", "samples"), id="strip")
+        with Vertical(id="body"):
+            yield LadderTable(id="rungs")
+            with Horizontal(id="below"):
+                yield TextPane("Rung", id="rung")
+                yield TextPane("Samples, from the foot up", id="samples")
+        yield Static(self.too_small, id="too-small", markup=False)
+        yield KeyBar(id="keys")
+
+    def on_mount(self) -> None:
+        """Follows what is read."""
+        self.follow("ladder")
+        self.lab.read_ladder_facts()
+
+    # What is looked at
+
+    @property
+    def rung(self) -> RungState | None:
+        """The rung under the cursor; None on a model that needs no training."""
+        name = self.query_one(LadderTable).rung
+        return next((state for state in self.states if state.stage.name == name), None)
+
+    @property
+    def run(self) -> RunRow | None:
+        """The run that the rung under the cursor is about."""
+        return self.rung.last if self.rung else None
+
+    @property
+    def situation(self) -> Situation:
+        """What the footer goes by."""
+        rung = self.rung
+        return Situation(
+            mode=self.MODE,
+            status=self.run.status if self.run else None,
+            runs=len(self.lab.snapshot.runs),
+            undo=self.lab.edits.next_undo,
+            pane=self.pane,
+            single_pane=self.single,
+            zoomed=self.zoomed,
+            loaded=self.lab.loaded,
+            missing_rungs=sum(state.missing for state in self.states),
+            trained_rung=bool(rung and rung.finished),
+        )
+
+    # Showing it
+
+    def show_app(self) -> None:
+        """Shows what is known now."""
+        lab = self.lab
+        self.states = rung_states(lab.ladder, lab.snapshot.runs)
+        best = tuple(state.best.id for state in self.states if state.best is not None)
+        lab.reader.want(Wanted(samples=best))
+        self.arrange()
+        look = self._look()
+        samples = self._samples()
+        table = self.query_one(LadderTable)
+        table.show(ladder_cells(self.states, lab.ladder.untrained, samples, look))
+        table.border_subtitle = self._on_its_way()
+        if self.states and lab.loaded and not self._placed:
+            self._placed = True
+            first = next((state for state in self.states if not state.finished), self.states[0])
+            table.move_to(first.stage.name)
+        self.query_one("#samples", TextPane).show(samples_text(self.states, lab.ladder.untrained, samples, look))
+        self._show_rung(look)
+        self._show_bars()
+
+    def _look(self) -> Look:
+        look = self.look_of_app()
+        return look if self.query_one(LadderTable).wide else look.narrowed()
+
+    def _samples(self) -> dict[str, str]:
+        read = self.lab.snapshot.samples
+        return {run_id: sample.text if sample else "" for run_id, sample in read.items()}
+
+    def _on_its_way(self) -> str:
+        """What keeps the first run waiting: nothing is silent for long."""
+        snapshot = self.lab.snapshot
+        if not snapshot.waiting or any(run.step for run in snapshot.training):
+            return ""
+        if self.lab.worker is None:
+            return "starting the worker…" if not self.lab.problem else ""
+        return "the worker is loading torch…" if not self.lab.worker_has_trained else ""
+
+    def _show_rung(self, look: Look) -> None:
+        name, rung = self.query_one(LadderTable).rung, self.rung
+        if rung is not None:
+            said = rung_text(rung, look)
+        else:
+            said = untrained_text(name or "", self.lab.ladder.untrained, look)
+        self.query_one("#rung", TextPane).show(said)
+
+    def _show_bars(self) -> None:
+        colours = theme_colours(self.app.theme_variables)
+        self.query_one(KeyBar).show(footer_actions(self.situation), colours)
+        self.query_one(PaneStrip).show(PANES.index(self.pane), colours)
+        self.show_status()
+
+    # Panes
+
+    def arrange(self) -> None:
+        """Shows the panes that there is room for."""
+        alone = self.single or self.zoomed
+        self.show_size()
+        self.set_class(self.single, "-single")
+        self.set_class(alone, "-alone")
+        shown = {pane: not alone or pane == self.pane for pane in PANES}
+        shown["below"] = shown["rung"] or shown["samples"]
+        for name, is_shown in shown.items():
+            self.query_one(f"#{name}").display = is_shown
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Panes come and go with the room there is."""
+        self.arrange()
+        self._show_bars()
+
+    def go_to(self, pane: str) -> None:
+        """Shows a pane and gives it the keys."""
+        self.pane = pane
+        self.arrange()
+        self.query_one(f"#{pane}").focus()
+        self._show_bars()
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """The pane that has the keys is the current one."""
+        if event.widget.id in PANES:
+            self.pane = event.widget.id or "rungs"
+            self._show_bars()
+
+    @on(PaneStrip.Chosen)
+    def _strip_clicked(self, event: PaneStrip.Chosen) -> None:
+        self.go_to(PANES[event.place])
+
+    def action_next_pane(self, step: int = 1) -> None:
+        """Goes to the next pane."""
+        self.go_to(PANES[(PANES.index(self.pane) + step) % len(PANES)])
+
+    def action_previous_pane(self) -> None:
+        """Goes to the pane before."""
+        self.action_next_pane(-1)
+
+    def action_zoom(self) -> None:
+        """Gives the current pane the whole screen, or gives it back."""
+        if not self.single:
+            self.zoomed = not self.zoomed
+            self.go_to(self.pane)
+
+    def action_unmark_all(self) -> None:
+        """Leaves the zoom."""
+        if self.zoomed:
+            self.action_zoom()
+
+    # Moving, climbing
+
+    @on(DataTable.RowHighlighted, "#rungs")
+    def _cursor_moved(self) -> None:
+        self._show_rung(self._look())
+        self.query_one("#rung", TextPane).scroll_home(animate=False)
+        self._show_bars()
+
+    def _move(self, table_action: str, scroll: str) -> None:
+        """Moves the cursor; in a text, the text."""
+        text_has_keys = self.pane != "rungs"
+        target: Widget = self.query_one(f"#{self.pane}")
+        getattr(target, scroll if text_has_keys else table_action)()
+
+    def action_cursor_down(self) -> None:
+        """Moves down."""
+        self._move("action_cursor_down", "action_scroll_down")
+
+    def action_cursor_up(self) -> None:
+        """Moves up."""
+        self._move("action_cursor_up", "action_scroll_up")
+
+    def action_cursor_first(self) -> None:
+        """Moves to the first."""
+        self._move("action_scroll_top", "action_scroll_home")
+
+    def action_cursor_last(self) -> None:
+        """Moves to the last."""
+        self._move("action_scroll_bottom", "action_scroll_end")
+
+    @on(DataTable.RowSelected, "#rungs")
+    def _rung_entered(self) -> None:
+        self.action_climb()
+
+    def action_climb(self) -> None:
+        """Queues what is missing of the ladder; what is trained or under way stays as it is."""
+        lab = self.lab
+        if not (lab.loaded and self.states):
+            lab.notify("a moment: the database is being read", markup=False, timeout=3)
+            return
+        stages = [state.stage.name for state in self.states if state.missing]
+        if not stages:
+            done = sum(bool(state.finished) for state in self.states)
+            lab.notify(f"nothing is missing: {done} of {len(self.states)} rungs are trained", markup=False, timeout=4)
+            return
+        lab.minder.retry_now()
+        lab.edit(lambda: Edits.climb(lab.edits, lab.reader.store(), lab.database, stages))
+
+    def action_new_run(self) -> None:
+        """Opens the composer with the stage of the rung under the cursor."""
+        from lab.tui.drafts import Draft
+        from lab.tui.screens.composer import ComposerScreen
+
+        rung = self.rung
+        self._open_composer(ComposerScreen(Draft(rung.stage.name) if rung else Draft()))

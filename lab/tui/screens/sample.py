@@ -1,0 +1,495 @@
+"""The Sample mode: text from any stored run and checkpoint, as it is written, with what the model thought came next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Input, OptionList, Static, TextArea
+
+from lab.errors import LabError
+from lab.tui.actions import Situation, bindings, footer_actions
+from lab.tui.sample_draft import Checked, check_draft
+from lab.tui.screens.lab_screen import LabScreen
+from lab.tui.theme import theme_colours
+from lab.tui.widgets.bars import KeyBar, PaneStrip, StatusBar
+from lab.tui.widgets.model_lists import ModelLists
+from lab.tui.widgets.run_columns import Look
+from lab.tui.widgets.sample_form import SampleForm
+from lab.tui.widgets.written_pane import PaneFacts, WrittenPane
+from lab.tui.writing import Writing
+
+if TYPE_CHECKING:
+    from lab.store.run_store import CheckpointRow, RunRow
+
+SINGLE_PANE_BELOW = (100, 30)
+SMALLEST = (60, 16)
+REDRAWS_A_SECOND = 20
+FAR = 10
+PAGES = ("model", "text", "next")
+FIRST, SECOND = "first", "second"
+_STOPS = (
+    ("model", "models"), ("model", "checkpoints"), ("text", f"{FIRST}-text"), ("text", "prompt"),
+    *(("text", f"sample-{name}") for name in ("temp", "top-k", "top-p", "length", "seed", "names")),
+    ("next", f"{FIRST}-text"),
+)  # fmt: skip
+
+
+class SampleScreen(LabScreen):
+    """What is chosen and what is written live here; the widgets show it."""
+
+    MODE = "sample"
+    CSS_PATH = "sample.tcss"
+    BINDINGS = bindings("sample", priority=("next_pane", "previous_pane"))
+    AUTO_FOCUS = f"#{FIRST}-text"
+
+    @dataclass
+    class ChoicesRead(Message):
+        """Which runs have checkpoints, and what there is to know of the chosen one."""
+
+        with_checkpoints: frozenset[str]
+        run_id: str | None = None
+        checkpoints: tuple[CheckpointRow, ...] = ()
+        vocabulary: tuple[str, ...] = ()
+
+    @dataclass
+    class WordsRead(Message):
+        """The words of the training set that a run was trained on; None where its text is gone."""
+
+        dataset: str
+        words: frozenset[str] | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writings: dict[str, Writing | None] = {FIRST: None, SECOND: None}
+        self.beside: tuple[str, str] | None = None
+        """Run and checkpoint of the second pane."""
+        self.checked = Checked()
+        self.page = "text"
+        self._choices = self.ChoicesRead(frozenset())
+        self._asked_for: str | None = None
+        self._words: dict[str, frozenset[str] | None] = {}
+        self._adopted: str | None = None
+
+    def compose(self) -> ComposeResult:
+        """Models on the left; texts over the form on the right."""
+        yield StatusBar(id="status")
+        yield PaneStrip(PAGES, id="strip")
+        with Horizontal(id="sample-body"):
+            yield ModelLists(id="model-lists")
+            with Vertical(id="sample-right"):
+                with Horizontal(id="panes"):
+                    yield WrittenPane(id=FIRST)
+                    yield WrittenPane(id=SECOND)
+                yield SampleForm(id="sample-form")
+        yield Static(f"lab needs {SMALLEST[0]}×{SMALLEST[1]}: make the window larger", id="too-small", markup=False)
+        yield KeyBar(id="keys")
+
+    def on_mount(self) -> None:
+        """Follows what is read."""
+        self._ticks = self.set_interval(1 / REDRAWS_A_SECOND, self._take_in, pause=True)
+        for name in ("snapshot", "loaded", "problem", "worker"):
+            self.watch(self.app, name, self._app_changed)
+        self.app.theme_changed_signal.subscribe(self, lambda _: self._show())
+        self._arrange()
+
+    def on_screen_resume(self) -> None:
+        """Takes over the run that is under the cursor of the Runs."""
+        self._app_changed()
+
+    # What is chosen
+
+    @property
+    def run(self) -> RunRow | None:
+        """The run that writes."""
+        return self._run_of(self.query_one(ModelLists).run_id)
+
+    def _run_of(self, run_id: str | None) -> RunRow | None:
+        return next((run for run in self.lab.snapshot.runs if run.id == run_id), None)
+
+    @property
+    def writing(self) -> Writing | None:
+        """What is being written, or was last."""
+        return self.writings[FIRST]
+
+    @property
+    def active(self) -> bool:
+        """Whether more is to come."""
+        return any(writing is not None and writing.active for writing in self.writings.values())
+
+    @property
+    def single(self) -> bool:
+        """Whether there is room for one page only."""
+        width, height = self.app.size
+        return width < SINGLE_PANE_BELOW[0] or height < SINGLE_PANE_BELOW[1]
+
+    @property
+    def situation(self) -> Situation:
+        """What the footer goes by."""
+        run = self.run
+        return Situation(
+            mode=self.MODE,
+            status=run.status if run else None,
+            runs=len(self.lab.snapshot.runs),
+            single_pane=self.single,
+            loaded=self.lab.loaded,
+            writing=self.active,
+            written=len(self.writing.tokens) if self.writing else 0,
+            pane=self.app.focused.id or "" if self.app.focused else "",
+        )
+
+    def _app_changed(self) -> None:
+        if not self.is_current:
+            return
+        self._read_choices()
+        self._show()
+
+    # What is read, on threads
+
+    def _read_choices(self) -> None:
+        """Which runs have checkpoints now, and which checkpoints the chosen one has."""
+        lab, run = self.lab, self.run
+        if not lab.loaded:
+            return
+
+        def work() -> None:
+            from sqlalchemy.exc import SQLAlchemyError
+
+            try:
+                store = lab.reader.store()
+                with_checkpoints = store.with_checkpoints()
+                if run is None:
+                    self.post_message(self.ChoicesRead(with_checkpoints))
+                    return
+                facts = store.dataset(run.dataset_sha256, run.dataset_kind)
+                vocabulary = facts.vocabulary if facts else ()
+                checkpoints = tuple(store.checkpoints(run.id))
+                self.post_message(self.ChoicesRead(with_checkpoints, run.id, checkpoints, vocabulary))
+            except (LabError, SQLAlchemyError):
+                return  # the reader meets the same, and says so at the top
+
+        self.run_worker(work, thread=True, exclusive=True, group="choices", exit_on_error=False)
+
+    @on(ChoicesRead)
+    def _choices_read(self, event: ChoicesRead) -> None:
+        self._choices = event
+        self._show_models()
+        run = self.run
+        if run is not None and run.dataset_kind == "words" and run.dataset_sha256 not in self._words:
+            self._words[run.dataset_sha256] = None
+            self._read_words(run)
+        self._check()
+
+    def _read_words(self, run: RunRow) -> None:
+        database = self.lab.database
+
+        def work() -> None:
+            from lab.datasets.overlap import train_words
+            from lab.queue.requests import dataset_of
+
+            try:
+                words = train_words(dataset_of(run, database))
+            except LabError:
+                return  # its text is gone: nothing is said of what is new
+            self.post_message(self.WordsRead(run.dataset_sha256, words))
+
+        self.run_worker(work, thread=True, group="words", exit_on_error=False)
+
+    @on(WordsRead)
+    def _words_read(self, event: WordsRead) -> None:
+        self._words[event.dataset] = event.words
+        self._show()
+
+    # Showing it
+
+    def look(self) -> Look:
+        """What colours depend on."""
+        return Look(
+            dark=self.app.current_theme.dark,
+            colours=theme_colours(self.app.theme_variables),
+            slots=self.lab.snapshot.slots,
+        )
+
+    def _show_models(self) -> None:
+        lists = self.query_one(ModelLists)
+        listed = [run for run in reversed(self.lab.snapshot.runs) if run.id in self._choices.with_checkpoints]
+        lists.show_runs(listed, self.beside[0] if self.beside else None, self.look())
+        wanted = self.lab.selected
+        if wanted is not None and wanted != self._adopted and any(run.id == wanted for run in listed):
+            self._adopted = wanted
+            lists.choose_run(wanted)
+        if self._choices.run_id == lists.run_id:
+            lists.show_checkpoints(self.run, self._choices.checkpoints)
+
+    def _show(self) -> None:
+        """Shows all but the lists."""
+        if not self.is_mounted:
+            return
+        self._arrange()
+        self._show_models()
+        self._show_pane(FIRST, self.run, self.query_one(ModelLists).checkpoint)
+        if self.beside is not None:
+            self._show_pane(SECOND, self._run_of(self.beside[0]), self.beside[1])
+        self._show_bars()
+
+    def _show_pane(self, name: str, run: RunRow | None, checkpoint: str) -> None:
+        writing, look = self.writings[name], self.look()
+        if writing is not None:
+            run, checkpoint = writing.run, writing.request.checkpoint
+        words = run is not None and run.dataset_kind == "words"
+        facts = PaneFacts(
+            title=_title(run, checkpoint),
+            colour=look.colour_of(run.id) if run else look.colour("text-muted"),
+            idle=self._idle(run),
+            words=words,
+            known=self._words.get(run.dataset_sha256) if run else None,
+            colours=look.colours,
+        )
+        self.query_one(f"#{name}", WrittenPane).show(writing, facts)
+
+    def _idle(self, run: RunRow | None) -> str:
+        if not self.lab.loaded:
+            return "opening the database…"
+        if run is None:
+            return "No run has a checkpoint yet. n in Runs (2) trains one; its first comes after some seconds."
+        return "enter writes text · → one character at a time · i the prompt"
+
+    def _show_bars(self) -> None:
+        colours = theme_colours(self.app.theme_variables)
+        self.query_one(KeyBar).show(footer_actions(self.situation), colours)
+        self.query_one(PaneStrip).show(PAGES.index(self.page), colours)
+        self.show_status()
+
+    def _arrange(self) -> None:
+        """Shows what there is room for."""
+        single = self.single
+        width, height = self.app.size
+        self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "-tiny")
+        self.set_class(single, "-single")
+        self.set_class(self.page == "next", "-bars")
+        self.query_one(ModelLists).display = not single or self.page == "model"
+        self.query_one("#sample-right").display = not single or self.page != "model"
+        self.query_one(SampleForm).display = not single or self.page == "text"
+        self.query_one(f"#{SECOND}").display = self.beside is not None
+        for bars in self.query(".next"):
+            bars.display = not single or self.page == "next"
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Pages come and go with the room there is."""
+        if self.is_mounted:
+            self._arrange()
+            self.call_after_refresh(self._show)
+
+    # Choosing, and filling in
+
+    @on(ModelLists.RunChosen)
+    def _run_chosen(self) -> None:
+        if self._asked_for != self.query_one(ModelLists).run_id:
+            self._asked_for = self.query_one(ModelLists).run_id
+            self._read_choices()
+        self._forget()
+
+    @on(ModelLists.CheckpointChosen)
+    def _checkpoint_chosen(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        """Another model has written nothing yet; what is being written goes on."""
+        if not self.active:
+            self.writings[FIRST] = None
+        self._show()
+
+    @on(OptionList.OptionSelected)
+    @on(SampleForm.Entered)
+    def _entered(self) -> None:
+        self.action_write()
+
+    @on(SampleForm.Changed)
+    def _typed(self) -> None:
+        self._check()
+
+    def _check(self) -> None:
+        run = self.run
+        words = run is not None and run.dataset_kind == "words"
+        form = self.query_one(SampleForm)
+        known = self._choices.vocabulary if run is not None and self._choices.run_id == run.id else ()
+        self.checked = check_draft(form.draft, known, words=words)
+        form.show(self.checked.errors, words=words, colour=self.look().colour("error"))
+        self._show()
+
+    # Writing
+
+    def action_write(self) -> None:
+        """Has text written; while it is, stops it; what was stepped through is shown whole."""
+        writing = self.writing
+        if writing is not None and writing.revealed is not None:
+            self._each(Writing.reveal)
+        elif self.active:
+            self._stop()
+        else:
+            self._start()
+
+    def _start(self, *, revealed: int | None = None) -> None:
+        run = self.run
+        if run is None or self.checked.errors:
+            return
+        lists, lab = self.query_one(ModelLists), self.lab
+        models = {FIRST: (run.id, lists.checkpoint), SECOND: self.beside}
+        for name, model in models.items():
+            found = self._run_of(model[0]) if model else None
+            if model is None or found is None:
+                self.writings[name] = None
+                continue
+            request = self.checked.request(str(lab.database.resolve()), *model)
+            writing = self.writings[name] = Writing(found, request, revealed=revealed)
+            writing.ask(lab.inference)
+        if self.single and self.page == "model":
+            self.page = "text"
+            self._arrange()
+        self.query_one(f"#{FIRST}-text").focus()
+        self._ticks.resume()
+        self._show()
+
+    def _stop(self) -> None:
+        for writing in self.writings.values():
+            if writing is not None:
+                writing.stop(self.lab.inference)
+        self._show()
+
+    def _take_in(self) -> None:
+        """Some times a second while text comes: shows what has come."""
+        writings = [writing for writing in self.writings.values() if writing is not None]
+        active = self.active
+        came = [writing.take_in() for writing in writings]
+        if any(came) or not active:
+            self._show()
+        if not self.active:
+            self._ticks.pause()
+
+    def action_leave(self) -> None:
+        """Stops what is being written, or leaves the form."""
+        if self.active:
+            self._stop()
+        else:
+            self._go_to_page("text")
+            self.query_one(f"#{FIRST}-text").focus()
+
+    def action_write_again(self) -> None:
+        """The same with the next seed."""
+        if self.active:
+            self._stop()
+        seed = int(self.checked.settings.get("seed", 1337)) + 1
+        self.query_one(SampleForm).set_value("seed", str(seed))
+        self.call_after_refresh(self._start)
+
+    def action_step_forward(self, by: int = 1) -> None:
+        """Looks at the next character; where none is written, has one written at a time."""
+        if self.writing is None:
+            self._start(revealed=by)
+        else:
+            self._each(lambda writing: writing.step(by))
+
+    def action_step_back(self, by: int = 1) -> None:
+        """Looks at the character before."""
+        self._each(lambda writing: writing.step(-by))
+
+    def action_step_forward_far(self) -> None:
+        """Ten characters on."""
+        self.action_step_forward(FAR)
+
+    def action_step_back_far(self) -> None:
+        """Ten characters back."""
+        self.action_step_back(FAR)
+
+    def _each(self, change: Callable[[Writing], object]) -> None:
+        for writing in self.writings.values():
+            if writing is not None:
+                change(writing)
+        self._show()
+
+    def action_beside(self) -> None:
+        """Has the chosen model write in a second pane too, or takes it away."""
+        run, lists = self.run, self.query_one(ModelLists)
+        if run is None or self.active:
+            return
+        chosen = (run.id, lists.checkpoint)
+        self.beside = None if self.beside == chosen else chosen
+        self.writings[SECOND] = None
+        self._show()
+
+    def action_prompt(self) -> None:
+        """Goes to the prompt."""
+        self._go_to_page("text")
+        self.query_one("#prompt").focus()
+
+    # Moving about
+
+    def _go_to_page(self, page: str) -> None:
+        self.page = page
+        self._arrange()
+        self._show_bars()
+
+    @on(PaneStrip.Chosen)
+    def _strip_clicked(self, event: PaneStrip.Chosen) -> None:
+        page = PAGES[event.place]
+        self._go_to_page(page)
+        self.query_one("#models" if page == "model" else f"#{FIRST}-text").focus()
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """Other keys mean something in another pane."""
+        if self.is_mounted:
+            self._show_bars()
+
+    def action_next_pane(self, by: int = 1) -> None:
+        """Goes to the next list, text or field."""
+        stops = [stop for stop in _STOPS if self._reachable(*stop)]
+        focused = self.focused.id if self.focused else None
+        here = [i for i, (page, name) in enumerate(stops) if name == focused and (page == self.page or not self.single)]
+        page, name = stops[((here[0] if here else -1) + by) % len(stops)]
+        if self.single:
+            self._go_to_page(page)
+        self.query_one(f"#{name}").focus()
+
+    def action_previous_pane(self) -> None:
+        """Goes to the one before."""
+        self.action_next_pane(-1)
+
+    def _reachable(self, page: str, name: str) -> bool:
+        if page == "next":
+            return self.single
+        return name != "sample-names" or self.query_one("#sample-names").display
+
+    def _moved(self, in_list: str, in_text: str) -> None:
+        target: Widget | None = self.focused
+        if isinstance(target, OptionList):
+            getattr(target, in_list)()
+        elif target is not None and not isinstance(target, Input | TextArea):
+            getattr(target, in_text)()
+
+    def action_cursor_down(self) -> None:
+        """Moves down."""
+        self._moved("action_cursor_down", "action_scroll_down")
+
+    def action_cursor_up(self) -> None:
+        """Moves up."""
+        self._moved("action_cursor_up", "action_scroll_up")
+
+    def action_cursor_first(self) -> None:
+        """Moves to the first."""
+        self._moved("action_first", "action_scroll_home")
+
+    def action_cursor_last(self) -> None:
+        """Moves to the last."""
+        self._moved("action_last", "action_scroll_end")
+
+
+def _title(run: RunRow | None, checkpoint: str) -> str:
+    if run is None:
+        return "Text"
+    return f"{run.name} · {checkpoint if checkpoint in ('best', 'last') else f'step {int(checkpoint):,}'}"

@@ -1,0 +1,118 @@
+"""Which model: the runs that have a checkpoint, and the checkpoints of the one under the cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.message import Message
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from lab import text
+from lab.tui.widgets.run_columns import Look
+
+if TYPE_CHECKING:
+    from lab.store.run_store import CheckpointRow, RunRow
+
+_NAME_WIDTH = 20
+
+
+class ModelLists(Vertical):
+    """Two lists. What is under their cursors is chosen."""
+
+    @dataclass
+    class RunChosen(Message):
+        """Another run is under the cursor."""
+
+    @dataclass
+    class CheckpointChosen(Message):
+        """Another checkpoint is under the cursor."""
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
+        super().__init__(id=id)
+        self._rows: tuple[tuple[str, str], ...] = ()
+        self._checkpoints: tuple[tuple[str, str], ...] = ()
+
+    def compose(self) -> ComposeResult:
+        """The runs over the checkpoints."""
+        runs = OptionList(id="models", classes="pane", compact=True)
+        runs.border_title = "Runs with a checkpoint"
+        yield runs
+        checkpoints = OptionList(id="checkpoints", classes="pane", compact=True)
+        checkpoints.border_title = "Checkpoint"
+        yield checkpoints
+
+    @property
+    def run_id(self) -> str | None:
+        """The run under the cursor."""
+        return self._highlighted("#models")
+
+    @property
+    def checkpoint(self) -> str:
+        """The checkpoint under the cursor: best, last, or a step."""
+        return self._highlighted("#checkpoints") or "best"
+
+    def show_runs(self, runs: Sequence[RunRow], beside: str | None, look: Look) -> None:
+        """Lists the runs, newest first; the cursor stays on its run."""
+        rows = tuple((run.id, f"{run.name}{run.val_loss}{run.id == beside}{look.colour_of(run.id)}") for run in runs)
+        if rows == self._rows:
+            return
+        self._rows = rows
+        options = [Option(_run_text(run, look, beside=run.id == beside), id=run.id) for run in runs]
+        self._replace("#models", options)
+
+    def show_checkpoints(self, run: RunRow | None, rows: Sequence[CheckpointRow]) -> None:
+        """Lists the checkpoints of the run: best, last, and every step that was kept, the last first."""
+        known = _checkpoints(run, rows)
+        if known != self._checkpoints:
+            self._checkpoints = known
+            self._replace("#checkpoints", [Option(Text(said), id=name) for name, said in known])
+
+    def choose_run(self, run_id: str) -> None:
+        """Puts the cursor on a run, where it is listed."""
+        models = self.query_one("#models", OptionList)
+        place = next((i for i, option in enumerate(models.options) if option.id == run_id), None)
+        if place is not None:
+            models.highlighted = place
+
+    def _highlighted(self, selector: str) -> str | None:
+        option = self.query_one(selector, OptionList).highlighted_option
+        return option.id if option is not None else None
+
+    def _replace(self, selector: str, options: list[Option]) -> None:
+        widget = self.query_one(selector, OptionList)
+        before = self._highlighted(selector)
+        with self.prevent(OptionList.OptionHighlighted):
+            widget.set_options(options)
+            place = next((i for i, option in enumerate(options) if option.id == before), 0)
+            widget.highlighted = place if options else None
+        if self._highlighted(selector) != before:
+            self.post_message(self.RunChosen() if selector == "#models" else self.CheckpointChosen())
+
+    @on(OptionList.OptionHighlighted)
+    def _moved(self, event: OptionList.OptionHighlighted) -> None:
+        event.stop()
+        self.post_message(self.RunChosen() if event.option_list.id == "models" else self.CheckpointChosen())
+
+
+def _run_text(run: RunRow, look: Look, *, beside: bool) -> Text:
+    said = Text(no_wrap=True)
+    said.append("‖" if beside else "·", look.colour_of(run.id))
+    said.append(f" {text.clip(text.literal(run.name), _NAME_WIDTH):<{_NAME_WIDTH}}")
+    said.append(f" {text.loss(run.val_loss):>6}", look.colour("text-muted"))
+    return said
+
+
+def _checkpoints(run: RunRow | None, rows: Sequence[CheckpointRow]) -> tuple[tuple[str, str], ...]:
+    if run is None or not rows:
+        return ()
+    best = next((row for row in reversed(rows) if row.kind == "best"), rows[-1])
+    said = [("best", f"best   step {best.step:>9,}"), ("last", f"last   step {rows[-1].step:>9,}")]
+    steps = sorted({row.step for row in rows}, reverse=True)
+    return (*said, *((str(step), f"       step {step:>9,}") for step in steps))

@@ -1,0 +1,156 @@
+"""What is told of one rung, and the samples of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from lab import text
+from lab.tui.rungs import RungState
+from lab.tui.snapshot import CountedBigram
+from lab.tui.widgets.ladder_table import COUNTED, EVENLY, delta_text, state_text
+from lab.tui.widgets.run_columns import Look, shown_value
+
+if TYPE_CHECKING:
+    from lab.config.ladder import Stage
+
+_NAME_WIDTH = 14
+SAMPLE_LINES = 8
+"""Lines of each sample in the samples ladder."""
+
+
+def rung_text(state: RungState, look: Look) -> Text:
+    """What the rung adds, also changed, costs and bought; its lesson, and what to look at."""
+    stage, muted = state.stage, look.colour("text-muted")
+    said = Text()
+    said.append(stage.name, "bold")
+    if stage.stands_in_for:
+        said.append(f"  stands in for {stage.stands_in_for}, which needs a GPU", muted)
+    said.append(f"\n\n{stage.lesson}\n\n")
+    _fact(said, "adds", Text(stage.adds), look)
+    if stage.also_changed:
+        _fact(said, "also changed", Text(stage.also_changed, look.colour("warning")), look)
+    _fact(said, "the switch", _switch(stage, look), look)
+    _fact(said, "look at", Text(stage.look_at), look)
+    said.append("\n")
+    _fact(said, "published", _published(stage, look), look)
+    _fact(said, "yours", _yours(state, look), look)
+    if state.below:
+        delta = delta_text(state, look)
+        against = delta if delta else Text("known once both are trained", muted)
+        _fact(said, f"Δ {state.below}", against, look)
+    return said
+
+
+def _fact(said: Text, name: str, value: Text, look: Look) -> None:
+    label = text.clip(name, _NAME_WIDTH - 1)
+    said.append(f"{label:<{_NAME_WIDTH}}", look.colour("text-muted"))
+    said.append_text(value)
+    said.append("\n")
+
+
+def _published(stage: Stage, look: Look) -> Text:
+    muted = look.colour("text-muted")
+    if stage.published_val_loss is None:
+        return Text(text.NOTHING, muted)
+    said = Text(f"{stage.published_val_loss:g} · {text.choices(stage.published_val_loss)} choices")
+    took = f" in {stage.lecture_time}" if stage.lecture_time else ""
+    return said.append(f"  the lecture's{took}, on its own copy of the text, from sampled batches", muted)
+
+
+def _yours(state: RungState, look: Look) -> Text:
+    muted = look.colour("text-muted")
+    said = state_text(state, look)
+    said.no_wrap = None
+    best = state.best
+    if best is None or state.val_loss is None:
+        return said
+    said.append(f"  val {text.loss(state.val_loss)}", "bold")
+    if state.spread is not None:
+        said.append(f" ±{state.spread:.3f} over {len(state.losses)} seeds")
+    said.append(f" · {text.choices(state.val_loss)} choices")
+    facts = [f"{text.si(best.parameters)} parameters" if best.parameters else ""]
+    facts.append(text.duration(state.seconds or 0) + (f" on {text.literal(best.device)}" if best.device else ""))
+    return said.append("  " + " · ".join(fact for fact in facts if fact), muted)
+
+
+def _switch(stage: Stage, look: Look) -> Text:
+    """The fields of the config that differ from those of the rung it stands on."""
+    changes = stage_switch(stage.name)
+    said = Text()
+    for i, (key, before, after) in enumerate(changes):
+        said.append("\n" + " " * _NAME_WIDTH if i else "")
+        said.append(f"{key} = ", look.colour("text-muted"))
+        if before is not None:
+            said.append(f"{before} → ")
+        said.append(after, f"bold {look.colour('accent')}")
+    return said
+
+
+@cache
+def stage_switch(name: str) -> tuple[tuple[str, str | None, str], ...]:
+    """Key, old and new value of what a stage sets otherwise than the one it stands on; the foot has no old values."""
+    from lab.config.ladder import find_stage, stage_config
+
+    stage = find_stage(name)
+    config = stage_config(name)
+    if stage.stands_on is None:
+        return tuple((key, None, shown_value(getattr(config, key))) for key in stage.changes)
+    below = stage_config(stage.stands_on)
+    return tuple(
+        (key, shown_value(getattr(below, key)), shown_value(getattr(config, key)))
+        for key in type(config).model_fields
+        if key != "stage" and getattr(below, key) != getattr(config, key)
+    )
+
+
+def untrained_text(name: str, untrained: CountedBigram | None, look: Look) -> Text:
+    """What guessing evenly and counting are, and why they stand at the foot."""
+    said = Text()
+    said.append(f"{name}\n\n", "bold")
+    size = untrained.vocabulary_size if untrained else 0
+    if name == EVENLY:
+        said.append("Every character equally likely: the loss of a model that knows nothing, ln V. ")
+        said.append(f"The text has {size} characters, so it is as unsure as choosing among {size}." if size else "")
+    else:
+        said.append("Count which character follows which in the training text, add one to every pair, divide. ")
+        said.append("No gradient, no steps. Hardly anything that sees one character back does better.")
+    said.append(
+        "\n\nval is the loss on text that was held back, in nats a character; choices is e^loss. A model is worth what "
+        "it takes off these two lines.",
+        look.colour("text-muted"),
+    )
+    return said
+
+
+def samples_text(
+    states: Sequence[RungState], untrained: CountedBigram | None, samples: Mapping[str, str], look: Look
+) -> Text:
+    """What every rung writes, from the foot up."""
+    said = Text()
+    if untrained is not None:
+        _sample(said, EVENLY, untrained.guessing_evenly, untrained.even_sample, look.colour("secondary"), look)
+        _sample(said, COUNTED, untrained.counting, untrained.counted_sample, look.colour("secondary"), look)
+    for state in states:
+        best = state.best
+        if best is not None:
+            written = samples.get(best.id)
+            _sample(said, state.stage.name, state.val_loss, written, look.colour_of(best.id), look)
+    if not any(state.best for state in states):
+        said.append("What each rung writes stands here once it is trained.", look.colour("text-muted"))
+    return said
+
+
+def _sample(said: Text, name: str, value: float | None, written: str | None, colour: str, look: Look) -> None:
+    muted = look.colour("text-muted")
+    said.append(name, f"bold {colour}")
+    said.append(f"  val {text.loss(value)} · {text.choices(value)} choices\n", muted)
+    if written is None:
+        said.append("reading…", muted)
+    else:
+        lines = [line for line in text.literal(written, lines=True).strip("\n").split("\n") if line.strip()]
+        said.append("\n".join(lines[:SAMPLE_LINES]) if lines else "it wrote nothing", "" if lines else muted)
+    said.append("\n\n")
