@@ -98,7 +98,7 @@ def text_file(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def prose_file(text_file: Callable[..., Path]) -> Path:
-    """A small stream: 3,440 characters of prose."""
+    """A small stream: 3,400 characters of prose."""
     return text_file(PROSE, "prose.txt")
 
 

@@ -25,6 +25,9 @@ _TRANSFORMER: tuple[ModelFamily, ...] = ("transformer",)
 # that value, so that the hashes of older runs stay what they were.
 NEUTRAL_VALUES_OF_LATER_FIELDS: dict[str, object] = {}
 
+FEWEST_EVALUATED_CHARACTERS = 512
+"""Below this the loss of an evaluation, even of the shortest run, would say nothing."""
+
 # What people who come from nanoGPT, makemore or the W&B habit call our fields.
 SYNONYMS = {
     "learning_rate": "lr",
@@ -225,7 +228,8 @@ class RunConfig(BaseModel):
         if self.eval_examples:
             return self.eval_examples
         evaluations = math.ceil(self.steps / self.evaluation_interval)
-        return max(64, round(0.1 * 3 * self.steps * self.batch_size / (2 * evaluations)))
+        fewest = FEWEST_EVALUATED_CHARACTERS // (self.context_length if self.predicts_every_position else 1)
+        return max(1, fewest, round(0.1 * 3 * self.steps * self.batch_size / (2 * evaluations)))
 
     def resolved(self) -> dict[str, Any]:
         """The config as plain JSON values, with what is derived filled in."""

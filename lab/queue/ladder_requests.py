@@ -1,4 +1,4 @@
-"""The whole ladder as a request to the queue, without torch: its rungs, which of their runs there are, what is missing."""
+"""The whole ladder as a request to the queue, without torch: its rungs, the runs they have, what is missing."""
 
 from __future__ import annotations
 

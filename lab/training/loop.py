@@ -35,6 +35,9 @@ MILESTONES = 12
 SAMPLED_METRICS = 500
 """Points in a run of metrics that cost something, such as the gradient norm."""
 SAMPLE_CHARACTERS = 80
+FEWEST_SAMPLE_CHARACTERS = 20
+SAMPLES_SHARE = 0.02
+"""Of a run's arithmetic, what its samples may take; a large model writes less at each evaluation."""
 FINAL_SAMPLE_CHARACTERS = 500
 SAMPLE_WORDS = 10
 DIVERGED_OVER_GUESSING = 3.0
@@ -55,6 +58,16 @@ class Outcome:
 
 class _DivergedError(Exception):
     """The loss has left the range in which training means anything."""
+
+
+def sample_characters(config: RunConfig) -> int:
+    """Characters written at each evaluation.
+
+    A training step costs three passes over its batch; a character costs one over a window.
+    """
+    evaluations = math.ceil(config.steps / config.evaluation_interval)
+    affordable = SAMPLES_SHARE * 3 * config.steps * config.batch_size / evaluations
+    return round(min(max(affordable, FEWEST_SAMPLE_CHARACTERS), SAMPLE_CHARACTERS))
 
 
 class Stopwatch:
@@ -123,6 +136,7 @@ class TrainingLoop:
         self._whole_clock = Stopwatch(self.state.seconds)
         self._training_clock = Stopwatch(self.state.training_seconds)
         self._milestones = self._milestone_steps()
+        self._sample_characters = sample_characters(config)
         self._sampled_every = math.ceil(config.steps / SAMPLED_METRICS)
 
     def run(self) -> Outcome:
@@ -258,7 +272,7 @@ class TrainingLoop:
         if state.best_val_loss is None or state.val_loss < state.best_val_loss:
             state.best_val_loss, state.best_step = state.val_loss, state.step
             self.best_weights = weights_of(self.model)
-        recorder.sample(state.step, self._sample(SAMPLE_CHARACTERS))
+        recorder.sample(state.step, self._sample(self._sample_characters))
         self._log_progress()
 
     def _sample(self, characters: int) -> str:

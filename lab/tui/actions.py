@@ -29,8 +29,6 @@ class Situation:
     loaded: bool = False
     missing_rungs: int = 0
     """Rungs of the ladder that climbing would queue."""
-    trained_rung: bool = False
-    """Whether the rung under the cursor has a finished run."""
     writing: bool = False
     """Whether text is being written."""
     written: int = 0
@@ -47,6 +45,10 @@ def _has_run(now: Situation) -> bool:
 
 def _has_runs(now: Situation) -> bool:
     return now.runs > 0
+
+
+def _has_panes(now: Situation) -> bool:
+    return now.runs > 0 or now.mode == "ladder"
 
 
 def _in(*statuses: str) -> Callable[[Situation], bool]:
@@ -97,7 +99,8 @@ ACTIONS: tuple[Action, ...] = (
     # Ladder
     Action(
         "climb", ("enter",), "climb the ladder", "Train what is missing of the ladder, from the foot up.", "Runs",
-        when=lambda now: now.missing_rungs > 0, footer=1, synonyms="train all start ladder queue", modes=("ladder",),
+        when=lambda now: now.missing_rungs > 0 and now.status is None, footer=1,
+        synonyms="train all start ladder queue", modes=("ladder",),
     ),
     # Runs
     Action(
@@ -194,14 +197,14 @@ ACTIONS: tuple[Action, ...] = (
     Action("step_back_far", ("shift+left",), "ten back", "Ten characters, or steps, back.", "Step",
            shown_key="shift ←", modes=_STEPPING),
     # Panes
-    Action("next_pane", ("tab",), "next pane", "Go to the next pane.", "Panes", when=_has_runs, footer=9,
+    Action("next_pane", ("tab",), "next pane", "Go to the next pane.", "Panes", when=_has_panes, footer=9,
            modes=_EVERYWHERE_TO_MOVE),
-    Action("previous_pane", ("shift+tab",), "previous pane", "Go to the pane before.", "Panes", when=_has_runs,
+    Action("previous_pane", ("shift+tab",), "previous pane", "Go to the pane before.", "Panes", when=_has_panes,
            modes=_EVERYWHERE_TO_MOVE),
     Action("previous_tab", ("[",), "previous tab", "Show the tab before: sample, config, log.", "Panes",
-           when=_has_runs, modes=_PANES),
+           when=_has_runs, modes=_RUNS_AND_VIEW),
     Action("next_tab", ("]",), "next tab", "Show the next tab: sample, config, log.", "Panes", when=_has_runs,
-           footer=10, synonyms="sample config log", modes=_PANES),
+           footer=10, synonyms="sample config log", modes=_RUNS_AND_VIEW),
     Action(
         "zoom", ("z",), "zoom", "Give the pane the whole screen, or give it back.", "Panes",
         when=lambda now: now.runs > 0 and not now.single_pane, footer=11, synonyms="maximize full screen",
@@ -214,7 +217,8 @@ ACTIONS: tuple[Action, ...] = (
            modes=_RUNS_AND_VIEW),
     Action("log_x", ("L",), "log x", "Draw the x-axis on a logarithmic scale.", "Chart", synonyms="logarithmic",
            modes=_RUNS_AND_VIEW),
-    Action("smooth_less", ("<",), "smooth less", "Smooth the curves less.", "Chart", synonyms="ema", modes=_RUNS_AND_VIEW),
+    Action("smooth_less", ("<",), "smooth less", "Smooth the curves less.", "Chart", synonyms="ema",
+           modes=_RUNS_AND_VIEW),
     Action("smooth_more", (">",), "smooth more", "Smooth the curves more; the raw ones stay dimmed behind.", "Chart",
            synonyms="ema average", modes=_RUNS_AND_VIEW),
     Action("whole_range", ("=",), "whole range", "Show the losses of the first steps too, or leave them out.", "Chart",

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from textual import on
 from textual.app import App
-from textual.reactive import reactive
+from textual.reactive import var
 from textual.screen import Screen
 
 from lab.errors import LabError
@@ -37,11 +37,11 @@ class LabApp(App[None]):
     DEFAULT_MODE = "runs"
     COMMANDS: ClassVar = {LabCommands}
 
-    snapshot: reactive[Snapshot] = reactive(Snapshot, init=False)
-    loaded: reactive[bool] = reactive(False, init=False)
-    ladder: reactive[LadderFacts] = reactive(LadderFacts, init=False)
-    problem: reactive[str] = reactive("", init=False)
-    worker: reactive[int | None] = reactive(None, init=False)
+    snapshot: var[Snapshot] = var(Snapshot, init=False)
+    loaded: var[bool] = var(False, init=False)
+    ladder: var[LadderFacts] = var(LadderFacts, init=False)
+    problem: var[str] = var("", init=False)
+    worker: var[int | None] = var(None, init=False)
 
     def __init__(self, database: Path, *, clock: Callable[[], float] = time.time) -> None:
         # A new database opens on the ladder; so does an empty one, as soon as it is known to be empty.

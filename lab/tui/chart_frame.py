@@ -68,6 +68,11 @@ class ChartContent:
     """Which metrics are drawn, and how."""
     nothing: str = ""
     """What is said where there is nothing to draw."""
+    x_to: float = 0.0
+    """How far the x-axis goes at least."""
+    cursor: float | None = None
+    """Where on the x-axis a line stands upright, with what is said beside it."""
+    cursor_label: str = ""
 
 
 Row = list[Segment]
@@ -110,6 +115,7 @@ class _Frame:
         canvas = chart.draw(traces, self.x_axis, self.y_axis, self.columns, self.rows_of_canvas)
         cells = [_Cells(row) for row in canvas]
         self._draw_references(cells)
+        self._draw_cursor(cells)
         gutter, margin = self._gutter(), self._end_labels()
         rows = [gutter[i] + cells[i].segments() + margin[i] for i in range(self.rows_of_canvas)]
         return [*self.legend, *rows, *self._x_axis()]
@@ -148,6 +154,18 @@ class _Frame:
                 if cells[place].write(label, self.reference):
                     taken.add(place)
                     break
+
+    def _draw_cursor(self, cells: list[_Cells]) -> None:
+        share = self.x_axis.share(self.content.cursor) if self.content.cursor is not None else math.nan
+        if not 0 <= share <= 1:
+            return
+        column, label = round(share * (self.columns - 1)), self.content.cursor_label
+        for row in cells:
+            row.put(column, "│", self.text)
+        if label:
+            start = column + 2 if column + 2 + len(label) <= self.columns else column - 1 - len(label)
+            for place, character in enumerate(label):
+                cells[-1].put(start + place, character, self.text)
 
     def _end_labels(self) -> list[Row]:
         """Each line's label in the margin, beside its end or as near to it as the others leave room."""
@@ -208,6 +226,11 @@ class _Cells:
         for i, free in enumerate(self._free):
             if free:
                 self._characters[i], self._styles[i] = character, style
+
+    def put(self, column: int, character: str, style: Style) -> None:
+        """Puts a character into one column, unless a line or a label is there."""
+        if 0 <= column < len(self._free) and self._free[column]:
+            self._characters[column], self._styles[column] = character, style
 
     def write(self, text: str, style: Style) -> bool:
         """Writes a text as far right as no line is in its way; False where there is no such place."""
@@ -274,7 +297,7 @@ def _axes(content: ChartContent) -> tuple[Axis, Axis] | None:
     if not lines:
         return None
     x_low = min(float(line.x[keep].min()) for line, keep in lines) if content.log_x else 0.0
-    x_high = max(float(line.x[keep].max()) for line, keep in lines)
+    x_high = max(content.x_to, *(float(line.x[keep].max()) for line, keep in lines))
     if x_high <= x_low:
         x_low, x_high = (x_low * 0.5, x_high * 2) if content.log_x else (x_low, x_low + 1)
     if not content.log_x:  # a run's last step is one below a round number

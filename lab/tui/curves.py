@@ -42,10 +42,9 @@ def chart_key(
 ) -> tuple[object, ...]:
     """Equal where `chart_content` would look the same."""
     runs = []
-    for run in snapshot.runs:
-        if run.id in run_ids:
-            versions = tuple(curve.version for curve in snapshot.curves.get(run.id, {}).values())
-            runs.append((run.id, run.name, run.val_loss, run.parameters, run.status, versions))
+    for run in (snapshot.by_id[run_id] for run_id in run_ids if run_id in snapshot.by_id):
+        versions = tuple(curve.version for curve in snapshot.curves.get(run.id, {}).values())
+        runs.append((run.id, run.name, run.val_loss, run.parameters, run.status, versions))
     return (tuple(runs), tuple(run_ids), len(snapshot.references), options, dark, background)
 
 
@@ -53,7 +52,7 @@ def chart_content(
     snapshot: Snapshot, run_ids: Sequence[str], options: ChartOptions, *, dark: bool, background: str
 ) -> ChartContent:
     """The curves of these runs, the last on top."""
-    by_id = {run.id: run for run in snapshot.runs}
+    by_id = snapshot.by_id
     runs = [by_id[run_id] for run_id in run_ids if run_id in by_id and run_id in snapshot.curves][:MOST_LINES]
     axis = options.x if options.x in x_axes(snapshot, [run.id for run in runs]) else "step"
     colours = {run.id: run_colour(snapshot.slots.get(run.id, 0), dark=dark) for run in runs}
@@ -78,7 +77,7 @@ def chart_content(
 
 def x_axes(snapshot: Snapshot, run_ids: Sequence[str]) -> tuple[str, ...]:
     """What the curves of these runs can be drawn over."""
-    by_id = {run.id: run for run in snapshot.runs}
+    by_id = snapshot.by_id
     runs = [by_id[run_id] for run_id in run_ids if run_id in by_id]
     timed = all(len(snapshot.curves.get(run.id, {}).get("chars_per_second", _EMPTY).steps) for run in runs)
     known = {"seconds": timed, "FLOPs": all(run.parameters for run in runs)}

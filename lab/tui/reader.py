@@ -62,10 +62,12 @@ class Reader:
 
     def run(self) -> None:
         """Opens the store and reads it until `stop`."""
+        from lab.queue.requests import pause_orphans
         from lab.store.run_store import RunStore
 
         try:
             self._store = RunStore.open(self._path)
+            pause_orphans(self._store)
         except LabError as error:
             self._post(ReadFailed(str(error), final=True))
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -74,7 +75,19 @@ class Snapshot:
     samples: Mapping[str, SampleRow | None] = field(default_factory=dict)
     """The last sample of each run that it was wanted of; None where it has written nothing."""
 
-    @property
+    @cached_property
+    def by_id(self) -> dict[str, RunRow]:
+        """The runs by their ids."""
+        return {run.id: run for run in self.runs}
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Where each waiting run stands in the queue, counted from 1."""
+        waiting = [run for run in self.runs if run.status == "queued"]
+        waiting.sort(key=lambda run: run.queue_position or 0.0)
+        return {run.id: place for place, run in enumerate(waiting, start=1)}
+
+    @cached_property
     def training(self) -> tuple[RunRow, ...]:
         """Runs that are being trained."""
         return tuple(run for run in self.runs if run.status == "training")
@@ -82,4 +95,4 @@ class Snapshot:
     @property
     def waiting(self) -> int:
         """How many runs wait in the queue."""
-        return sum(run.status == "queued" for run in self.runs)
+        return len(self.places)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 
 from textual.theme import Theme
 
@@ -113,8 +113,14 @@ _NAMED = ("foreground", "background", "primary", "secondary", "accent", "success
 
 def theme_colours(variables: Mapping[str, str]) -> dict[str, str]:
     """The colours that cells and charts use, as `#rrggbb`, from the variables of any theme."""
+    return _theme_colours(tuple((name, variables.get(name, "")) for name in (*_NAMED, "text-muted")))
+
+
+@lru_cache(maxsize=64)
+def _theme_colours(named: tuple[tuple[str, str], ...]) -> dict[str, str]:
     from textual.color import Color, ColorParseError
 
+    variables = dict(named)
     colours: dict[str, str] = {}
     for name in _NAMED:
         try:

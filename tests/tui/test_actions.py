@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sample_helpers import FakeClient, add_checkpoints, in_sample
 from tui_helpers import lab_app, named, on_screen, opened, statuses, until
 
 from lab.tui.actions import ACTIONS, ACTIONS_BY_ID, FOOTER_KEYS, Situation, footer_actions
@@ -14,7 +15,9 @@ from lab.tui.screens.composer import ComposerScreen
 from lab.tui.screens.confirm import ConfirmScreen
 from lab.tui.screens.help import HelpScreen
 from lab.tui.screens.ladder import LadderScreen
+from lab.tui.screens.run_view import RunView
 from lab.tui.screens.runs import RunsScreen
+from lab.tui.screens.sample import SampleScreen
 from lab.tui.theme import LIGHT
 from lab.tui.widgets.detail_pane import DetailPane
 from lab.tui.widgets.filter_bar import FilterBar
@@ -262,7 +265,40 @@ async def _modes(pilot: Any, screen: Any, database: Path) -> None:
     await until(pilot, lambda: pilot.app.screen is screen)
 
 
-SCREENS = {"ladder": LadderScreen, "runs": RunsScreen}
+@exercises("open_run", "back")
+async def _open(pilot: Any, screen: Any, database: Path) -> None:
+    go_to(screen, "residual-1")
+    await pilot.press("tab", "enter")
+    assert isinstance(pilot.app.screen, RunView)
+    assert pilot.app.screen.run.name == "residual-1"
+    await pilot.press("q")
+    assert pilot.app.screen is screen
+
+
+@exercises("step_forward", "step_back", "step_forward_far", "step_back_far")
+async def _step(pilot: Any, screen: Any, database: Path) -> None:
+    go_to(screen, "residual-1")
+    await pilot.press("enter", "shift+left", "left", "right", "left", "left", "shift+right", "left")
+    assert pilot.app.screen.step == 400 - 3 * 4
+
+
+@exercises("mode_sample", "write", "write_again", "prompt", "beside", "leave")
+async def _sample(pilot: Any, screen: Any, database: Path) -> None:
+    add_checkpoints(database, residual_1=(1, 400))
+    client = pilot.app.inference = FakeClient()
+    sample = await in_sample(pilot)
+    await pilot.press("space", "enter")
+    assert [request.checkpoint for request, _ in client.asked] == ["best", "best"]
+    await pilot.press("escape", "r")
+    assert client.cancelled == [1, 2]
+    assert client.request.seed == 1338
+    await pilot.press("enter", "i")
+    assert pilot.app.focused is sample.query_one("#prompt")
+    await pilot.press("escape")
+    assert pilot.app.focused.id == "first-text"
+
+
+SCREENS = {"ladder": LadderScreen, "run_view": RunView, "runs": RunsScreen, "sample": SampleScreen}
 
 
 def test_every_action_has_a_method_and_is_exercised() -> None:

@@ -134,7 +134,9 @@ HOSTILE_LINES = (
 
 
 def test_hostile_lines_are_passed_over(trained: dict[str, SampleRequest]) -> None:
-    heard = answers(*HOSTILE_LINES, '{"id": 5}\n', '{"id": 6, "sample": {"x": 1}}\n', sample_message(7, trained["prose"]))
+    heard = answers(
+        *HOSTILE_LINES, '{"id": 5}\n', '{"id": 6, "sample": {"x": 1}}\n', sample_message(7, trained["prose"])
+    )
     assert {each["id"] for each in heard} == {5, 6, 7}
     assert [each["id"] for each in heard if "error" in each] == [5, 6]
     assert len(text_of(heard, 7)) == 20

@@ -25,6 +25,7 @@ from training_helpers import (
 )
 
 from lab.config.run_config import RunConfig
+from lab.config.schedule import learning_rate
 from lab.datasets.dataset import Dataset
 from lab.errors import CheckpointError
 from lab.models.build import build_model
@@ -32,7 +33,6 @@ from lab.training import loop as training_loop
 from lab.training.device import Resources
 from lab.training.evaluate import Split
 from lab.training.loop import TrainingLoop
-from lab.training.optimizers import learning_rate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rich.text import Text
-from textual.reactive import reactive
+from textual.reactive import var
 
 from lab.tui.chart_frame import ChartContent
 from lab.tui.curves import SMOOTHINGS, ChartOptions, x_axes
@@ -16,7 +16,7 @@ from lab.tui.snapshot import Snapshot
 class ChartActions(LabScreen):
     """The chart's keys; a mode that has a chart is one of these."""
 
-    options: reactive[ChartOptions] = reactive(ChartOptions, init=False)
+    options: var[ChartOptions] = var(ChartOptions, init=False)
 
     @property
     def drawn(self) -> tuple[str, ...]:

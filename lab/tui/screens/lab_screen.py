@@ -70,15 +70,12 @@ class LabScreen(Screen[None]):
     def look_of_app(self) -> Look:
         """What the cells of every table depend on."""
         snapshot = self.lab.snapshot
-        waiting = sorted(
-            (run for run in snapshot.runs if run.status == "queued"), key=lambda run: run.queue_position or 0.0
-        )
         return Look(
             now=self.lab.clock(),
             dark=self.app.current_theme.dark,
             colours=theme_colours(self.app.theme_variables),
             slots=snapshot.slots,
-            places={run.id: place for place, run in enumerate(waiting, start=1)},
+            places=snapshot.places,
         )
 
     def show_status(self) -> None:
@@ -112,6 +109,12 @@ class LabScreen(Screen[None]):
     def action_mode_sample(self) -> None:
         """Goes to sampling."""
         self.app.switch_mode("sample")
+
+    def open_run(self, run_id: str) -> None:
+        """Opens the run view over this screen."""
+        from lab.tui.screens.run_view import RunView
+
+        self.app.push_screen(RunView(run_id))
 
     def action_help(self) -> None:
         """Shows the keys."""

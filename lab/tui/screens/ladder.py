@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.reactive import reactive
+from textual.reactive import var
 from textual.widget import Widget
 from textual.widgets import DataTable, Static
 
@@ -20,7 +20,7 @@ from lab.tui.theme import theme_colours
 from lab.tui.widgets.bars import KeyBar, PaneStrip, StatusBar
 from lab.tui.widgets.ladder_table import LadderTable, ladder_cells
 from lab.tui.widgets.run_columns import Look
-from lab.tui.widgets.rung_text import rung_text, samples_text, untrained_text
+from lab.tui.widgets.rung_text import laid_out, rung_text, samples_text, untrained_text
 from lab.tui.widgets.text_pane import TextPane
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ class LadderScreen(QueueActions):
     BINDINGS = bindings("ladder", priority=("next_pane", "previous_pane"))
     AUTO_FOCUS = "#rungs"
 
-    pane: reactive[str] = reactive("rungs", init=False)
-    zoomed: reactive[bool] = reactive(False, init=False)
+    pane: var[str] = var("rungs", init=False)
+    zoomed: var[bool] = var(False, init=False)
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,13 +72,12 @@ class LadderScreen(QueueActions):
 
     @property
     def run(self) -> RunRow | None:
-        """The run that the rung under the cursor is about."""
-        return self.rung.last if self.rung else None
+        """The best run of the rung under the cursor."""
+        return self.rung.best if self.rung else None
 
     @property
     def situation(self) -> Situation:
         """What the footer goes by."""
-        rung = self.rung
         return Situation(
             mode=self.MODE,
             status=self.run.status if self.run else None,
@@ -89,7 +88,6 @@ class LadderScreen(QueueActions):
             zoomed=self.zoomed,
             loaded=self.lab.loaded,
             missing_rungs=sum(state.missing for state in self.states),
-            trained_rung=bool(rung and rung.finished),
         )
 
     # Showing it
@@ -100,7 +98,7 @@ class LadderScreen(QueueActions):
         self.states = rung_states(lab.ladder, lab.snapshot.runs)
         best = tuple(state.best.id for state in self.states if state.best is not None)
         lab.reader.want(Wanted(samples=best))
-        self.arrange()
+        self.show_panes()
         look = self._look()
         samples = self._samples()
         table = self.query_one(LadderTable)
@@ -110,7 +108,8 @@ class LadderScreen(QueueActions):
             self._placed = True
             first = next((state for state in self.states if not state.finished), self.states[0])
             table.move_to(first.stage.name)
-        self.query_one("#samples", TextPane).show(samples_text(self.states, lab.ladder.untrained, samples, look))
+        written = samples_text(self.states, lab.ladder.untrained, samples, look)
+        self.query_one("#samples", TextPane).show(written, written)
         self._show_rung(look)
         self._show_bars()
 
@@ -133,11 +132,13 @@ class LadderScreen(QueueActions):
 
     def _show_rung(self, look: Look) -> None:
         name, rung = self.query_one(LadderTable).rung, self.rung
+        pane = self.query_one("#rung", TextPane)
         if rung is not None:
-            said = rung_text(rung, look)
-        else:
-            said = untrained_text(name or "", self.lab.ladder.untrained, look)
-        self.query_one("#rung", TextPane).show(said)
+            head, facts = rung_text(rung, look)
+            pane.show(laid_out(head, facts, look), (head, facts, look.colours))
+        elif name:
+            said = untrained_text(name, self.lab.ladder.untrained, look)
+            pane.show(said, said)
 
     def _show_bars(self) -> None:
         colours = theme_colours(self.app.theme_variables)
@@ -147,7 +148,7 @@ class LadderScreen(QueueActions):
 
     # Panes
 
-    def arrange(self) -> None:
+    def show_panes(self) -> None:
         """Shows the panes that there is room for."""
         alone = self.single or self.zoomed
         self.show_size()
@@ -160,13 +161,13 @@ class LadderScreen(QueueActions):
 
     def on_resize(self, event: events.Resize) -> None:
         """Panes come and go with the room there is."""
-        self.arrange()
+        self.show_panes()
         self._show_bars()
 
     def go_to(self, pane: str) -> None:
         """Shows a pane and gives it the keys."""
         self.pane = pane
-        self.arrange()
+        self.show_panes()
         self.query_one(f"#{pane}").focus()
         self._show_bars()
 
@@ -230,8 +231,14 @@ class LadderScreen(QueueActions):
         self._move("action_scroll_bottom", "action_scroll_end")
 
     @on(DataTable.RowSelected, "#rungs")
-    def _rung_entered(self) -> None:
-        self.action_climb()
+    async def _rung_entered(self) -> None:
+        await self.run_action("climb" if self.run is None else "open_run")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Enter opens what is trained and climbs to what is not."""
+        if action == "open_run":
+            return self.run is not None
+        return self.run is None if action == "climb" else super().check_action(action, parameters)
 
     def action_climb(self) -> None:
         """Queues what is missing of the ladder; what is trained or under way stays as it is."""

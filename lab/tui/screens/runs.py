@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.reactive import reactive
+from textual.reactive import var
 from textual.widget import Widget
 from textual.widgets import DataTable, Static
 
@@ -41,14 +42,18 @@ class RunsScreen(QueueActions, ChartActions):
     BINDINGS = bindings("runs", priority=("next_pane", "previous_pane"))
     AUTO_FOCUS = "#runs"
 
-    marks: reactive[tuple[str, ...]] = reactive((), init=False)
-    baseline: reactive[str | None] = reactive(None, init=False)
-    sort: reactive[str] = reactive("", init=False)
-    reverse: reactive[bool] = reactive(False, init=False)
-    filter: reactive[RunFilter] = reactive(RunFilter, init=False)
-    options: reactive[ChartOptions] = reactive(ChartOptions, init=False)
-    pane: reactive[str] = reactive("runs", init=False)
-    zoomed: reactive[bool] = reactive(False, init=False)
+    marks: var[tuple[str, ...]] = var((), init=False)
+    baseline: var[str | None] = var(None, init=False)
+    sort: var[str] = var("", init=False)
+    reverse: var[bool] = var(False, init=False)
+    filter: var[RunFilter] = var(RunFilter, init=False)
+    options: var[ChartOptions] = var(ChartOptions, init=False)
+    pane: var[str] = var("runs", init=False)
+    zoomed: var[bool] = var(False, init=False)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._table_shown: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
         """The status bar, the panes, the key bar."""
@@ -67,8 +72,12 @@ class RunsScreen(QueueActions, ChartActions):
     def on_mount(self) -> None:
         """Follows what is read."""
         self.follow("ladder")
-        self.set_interval(AGE_SECONDS, self._show_table)
+        self.set_interval(AGE_SECONDS, partial(self._show_table, ages=True))
         self._arrange()
+
+    def on_screen_resume(self) -> None:
+        """Another screen may have wanted something else meanwhile."""
+        self._app_changed()
 
     # What is selected
 
@@ -80,15 +89,13 @@ class RunsScreen(QueueActions, ChartActions):
     @property
     def run(self) -> RunRow | None:
         """The run under the cursor."""
-        run_id = self.query_one(RunTable).run_id
-        return next((run for run in self.snapshot.runs if run.id == run_id), None)
+        return self.snapshot.by_id.get(self.query_one(RunTable).run_id or "")
 
     @property
     def drawn(self) -> tuple[str, ...]:
         """The runs whose curves are drawn: the marked ones, else the one under the cursor."""
         if self.marks:
-            known = {run.id for run in self.snapshot.runs}
-            return tuple(run_id for run_id in self.marks if run_id in known)
+            return tuple(run_id for run_id in self.marks if run_id in self.snapshot.by_id)
         run_id = self.query_one(RunTable).run_id
         return (run_id,) if run_id else ()
 
@@ -113,7 +120,7 @@ class RunsScreen(QueueActions, ChartActions):
         return replace(
             self.look_of_app(),
             marks=frozenset(self.marks),
-            baseline=next((run for run in self.snapshot.runs if run.id == self.baseline), None),
+            baseline=self.snapshot.by_id.get(self.baseline or ""),
         )
 
     # Showing it
@@ -124,7 +131,13 @@ class RunsScreen(QueueActions, ChartActions):
         self._show_table()
         self._selection_changed()
 
-    def _show_table(self) -> None:
+    def _show_table(self, *, ages: bool = False) -> None:
+        """Shows the table, unless it would look as before; `ages` says that time has gone by."""
+        of_runs = (self.snapshot.runs, self.snapshot.slots, self.marks, self.baseline)
+        key = (*of_runs, self.filter, self.sort, self.reverse, self.app.theme)
+        if key == self._table_shown and not ages:
+            return
+        self._table_shown = key
         runs = [run for run in self.snapshot.runs if self.filter(run)]
         table = self.query_one(RunTable)
         table.show(ordered(runs, self.sort, reverse=self.reverse), self.look(), sort=self.sort, reverse=self.reverse)
@@ -135,7 +148,8 @@ class RunsScreen(QueueActions, ChartActions):
     def _selection_changed(self) -> None:
         run, drawn = self.run, self.drawn
         self.lab.selected = run.id if run else self.lab.selected
-        self.lab.reader.want(Wanted(drawn, run.id if run else None))
+        if self.is_current:  # else the screen above says what it wants
+            self.lab.reader.want(Wanted(drawn, run.id if run else None))
         look = self.look()
         self.query_one(DetailPane).show(run, self.snapshot.detail, look)
         self._show_chart(drawn, look)
@@ -237,6 +251,11 @@ class RunsScreen(QueueActions, ChartActions):
         if not self.single and self.snapshot.runs:
             self.zoomed = not self.zoomed
             self.go_to(self.pane)
+
+    def action_open_run(self) -> None:
+        """Opens the run under the cursor."""
+        if self.run is not None:
+            self.open_run(self.run.id)
 
     # Moving, marking, filtering, sorting
 

@@ -386,7 +386,8 @@ class SampleScreen(LabScreen):
             self._stop()
         seed = int(self.checked.settings.get("seed", 1337)) + 1
         self.query_one(SampleForm).set_value("seed", str(seed))
-        self.call_after_refresh(self._start)
+        self._check()
+        self._start()
 
     def action_step_forward(self, by: int = 1) -> None:
         """Looks at the next character; where none is written, has one written at a time."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rich.text import Text
 from textual import events
@@ -16,6 +17,8 @@ from lab.tui.snapshot import CountedBigram
 from lab.tui.widgets.run_columns import STATUS_SIGNS, Look
 
 EVENLY, COUNTED = "guessing evenly", "bigram by counting"
+MAIN_DATASET = "shakespeare"
+"""The dataset of all rungs that do not say another."""
 _PADDING = 1
 
 
@@ -50,14 +53,18 @@ class LadderTable(DataTable[Text]):
     """Shows the rungs; a row is known by its stage's name."""
 
     BORDER_TITLE = "Ladder"
-    BINDINGS: list[BindingType] = [  # noqa: RUF012 (a table's own home and end move within the row)
+    BINDINGS: ClassVar[list[BindingType]] = [  # a table's own home and end move within the row
         Binding("home", "scroll_top", show=False),
         Binding("end", "scroll_bottom", show=False),
     ]
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(
-            id=id, cursor_type="row", cell_padding=_PADDING, cursor_foreground_priority="renderable", zebra_stripes=False
+            id=id,
+            cursor_type="row",
+            cell_padding=_PADDING,
+            cursor_foreground_priority="renderable",
+            zebra_stripes=False,
         )
         self._cells: dict[str, dict[str, Text]] = {}
         self._shown: dict[str, dict[str, Text]] = {}
@@ -160,8 +167,11 @@ def _rung_cells(state: RungState, samples: Mapping[str, str], look: Look) -> dic
     muted = look.colour("text-muted")
     best = state.best
     sample = samples.get(best.id, "") if best else ""
+    name = _cell(state.stage.name, look.colour_of(best.id) if best else muted)
+    if state.stage.home_dataset != MAIN_DATASET:
+        name.append(f" on {state.stage.home_dataset}", muted)
     return {
-        "rung": _cell(state.stage.name, look.colour_of(best.id) if best else muted),
+        "rung": name,
         "val": _val(state, look),
         "choices": _cell(text.choices(state.val_loss), "" if best else muted, right=True),
         "delta": delta_text(state, look),

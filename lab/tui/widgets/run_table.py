@@ -11,6 +11,7 @@ from textual import events, on
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import DataTable
+from textual.widgets.data_table import RowKey
 
 from lab import text
 from lab.tui.widgets.run_columns import COLUMNS, COLUMNS_BY_KEY, Column, Look, RunCell
@@ -32,6 +33,7 @@ class RunTable(DataTable[Text]):
     BINDINGS: ClassVar[list[BindingType]] = [  # a table's own home and end move within the row
         Binding("home", "scroll_top", show=False),
         Binding("end", "scroll_bottom", show=False),
+        Binding("enter", "screen.open_run", show=False),
     ]
 
     @dataclass
@@ -58,6 +60,8 @@ class RunTable(DataTable[Text]):
         self._runs: Sequence[RunRow] = ()
         self._look = Look()
         self._sort, self._reverse = "", False
+        self._sort_labelled = ("", False)
+        self._relabelled = False
 
     def show(self, runs: Sequence[RunRow], look: Look, *, sort: str, reverse: bool) -> None:
         """Shows these runs in this order."""
@@ -101,8 +105,9 @@ class RunTable(DataTable[Text]):
         width = self.size.width or self.app.size.width
         baseline = self._look.baseline is not None
         shown = [column for column in COLUMNS if width >= column.from_width and (baseline or not column.with_baseline)]
-        key = (width, baseline, self._sort, self._reverse)
+        key = (width, baseline)
         if key == self._layout_key:
+            self._label_columns()
             return
         self._layout_key = key
         kept = self.run_id
@@ -110,11 +115,25 @@ class RunTable(DataTable[Text]):
         self._shown.clear()
         self._order.clear()
         self._columns_shown = shown
+        self._sort_labelled = (self._sort, self._reverse)
         for column, column_width in zip(shown, self._widths(shown, width), strict=True):
             self.add_column(self._heading(column), width=column_width, key=column.key)
         if kept:
             self._fill()
             self.move_to(kept)
+
+    def _label_columns(self) -> None:
+        """Moves the sign of the order to another head."""
+        if (self._sort, self._reverse) == self._sort_labelled:
+            return
+        self._sort_labelled = (self._sort, self._reverse)
+        for column in self.ordered_columns:
+            column.label = self._heading(COLUMNS_BY_KEY[column.key.value or ""])
+        self._relabelled = True
+
+    def _update_dimensions(self, new_rows: Iterable[RowKey]) -> None:
+        """Measures no cell: each column has a width of its own, and each row one line."""
+        super()._update_dimensions(())
 
     def _widths(self, columns: Iterable[Column], width: int) -> list[int]:
         """Each column's width; the flexible ones share what is left over, down to a few cells."""
@@ -176,7 +195,8 @@ class RunTable(DataTable[Text]):
         for run_id in new:
             self.add_row(*wanted[run_id], key=run_id)
         self._shown = {run_id: wanted[run_id] for run_id in wanted}
-        self._put_in_order(list(wanted), kept, rows_changed=bool(gone or new))
+        self._put_in_order(list(wanted), kept, rows_changed=bool(gone or new or self._relabelled))
+        self._relabelled = False
 
     def _put_in_order(self, order: list[str], kept: str | None, *, rows_changed: bool) -> None:
         if order == self._order and not rows_changed:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
+from rich.console import Group
+from rich.table import Table
 from rich.text import Text
 
 from lab import text
@@ -22,34 +24,37 @@ SAMPLE_LINES = 8
 """Lines of each sample in the samples ladder."""
 
 
-def rung_text(state: RungState, look: Look) -> Text:
-    """What the rung adds, also changed, costs and bought; its lesson, and what to look at."""
+def rung_text(state: RungState, look: Look) -> tuple[Text, list[tuple[str, Text]]]:
+    """A rung's name and lesson; and, each with its name, what it adds, also changed and bought, and what to look at."""
     stage, muted = state.stage, look.colour("text-muted")
-    said = Text()
-    said.append(stage.name, "bold")
+    head = Text()
+    head.append(stage.name, "bold")
     if stage.stands_in_for:
-        said.append(f"  stands in for {stage.stands_in_for}, which needs a GPU", muted)
-    said.append(f"\n\n{stage.lesson}\n\n")
-    _fact(said, "adds", Text(stage.adds), look)
+        head.append(f"  stands in for {stage.stands_in_for}, which needs a GPU", muted)
+    head.append(f"\n\n{stage.lesson}\n")
+    facts = [("adds", Text(stage.adds))]
     if stage.also_changed:
-        _fact(said, "also changed", Text(stage.also_changed, look.colour("warning")), look)
-    _fact(said, "the switch", _switch(stage, look), look)
-    _fact(said, "look at", Text(stage.look_at), look)
-    said.append("\n")
-    _fact(said, "published", _published(stage, look), look)
-    _fact(said, "yours", _yours(state, look), look)
+        facts.append(("also changed", Text(stage.also_changed, look.colour("warning"))))
+    facts.append(("the switch", _switch(stage, look)))
+    facts.append(("look at", Text(f"{stage.look_at}\n")))
+    facts.append(("published", _published(stage, look)))
+    facts.append(("yours", _yours(state, look)))
     if state.below:
         delta = delta_text(state, look)
+        delta.justify = "left"
         against = delta if delta else Text("known once both are trained", muted)
-        _fact(said, f"Δ {state.below}", against, look)
-    return said
+        facts.append((f"Δ {state.below}", against))
+    return head, facts
 
 
-def _fact(said: Text, name: str, value: Text, look: Look) -> None:
-    label = text.clip(name, _NAME_WIDTH - 1)
-    said.append(f"{label:<{_NAME_WIDTH}}", look.colour("text-muted"))
-    said.append_text(value)
-    said.append("\n")
+def laid_out(head: Text, facts: Sequence[tuple[str, Text]], look: Look) -> Group:
+    """The text over a list of names and values, each value wrapped beside its name."""
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(width=_NAME_WIDTH, no_wrap=True, style=look.colour("text-muted"))
+    table.add_column(ratio=1)
+    for name, value in facts:
+        table.add_row(text.clip(name, _NAME_WIDTH), value)
+    return Group(head, table)
 
 
 def _published(stage: Stage, look: Look) -> Text:
@@ -82,7 +87,7 @@ def _switch(stage: Stage, look: Look) -> Text:
     changes = stage_switch(stage.name)
     said = Text()
     for i, (key, before, after) in enumerate(changes):
-        said.append("\n" + " " * _NAME_WIDTH if i else "")
+        said.append("\n" if i else "")
         said.append(f"{key} = ", look.colour("text-muted"))
         if before is not None:
             said.append(f"{before} → ")

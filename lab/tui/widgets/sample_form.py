@@ -42,8 +42,6 @@ class SampleForm(Vertical):
     class Changed(Message):
         """Something was typed."""
 
-        draft: SampleDraft
-
     @dataclass
     class Entered(Message):
         """Text is to be written."""
@@ -65,7 +63,8 @@ class SampleForm(Vertical):
         yield Static(id="sample-error", markup=False)
 
     def set_value(self, name: str, value: str) -> None:
-        """Fills a field in."""
+        """Fills a field in, as if it had been typed."""
+        self.draft = self.draft.with_value(name, value)
         self.query_one(f"#sample-{name}", Input).value = value
 
     def show(self, errors: dict[str, str], *, words: bool, colour: str) -> None:
@@ -86,7 +85,7 @@ class SampleForm(Vertical):
     def _change(self, draft: SampleDraft) -> None:
         if draft != self.draft:
             self.draft = draft
-            self.post_message(self.Changed(draft))
+            self.post_message(self.Changed())
 
     @on(Input.Submitted)
     @on(PromptArea.Entered)

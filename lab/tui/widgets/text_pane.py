@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.console import RenderableType
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
@@ -14,16 +15,14 @@ class TextPane(VerticalScroll):
     def __init__(self, title: str, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id)
         self.border_title = Text(title)
-        self.said = Text()
+        self._key: object = None
 
     def compose(self) -> ComposeResult:
         """One text."""
         yield Static(markup=False)
 
-    def show(self, said: Text, *, subtitle: str = "") -> None:
-        """Shows a text."""
-        if said == self.said:  # rich compares the words and the spans
-            return
-        self.said = said
-        self.border_subtitle = Text(subtitle)
-        self.query_one(Static).update(said)
+    def show(self, said: RenderableType, key: object) -> None:
+        """Shows a text, unless it is the present one: equal keys look the same."""
+        if key != self._key:
+            self._key = key
+            self.query_one(Static).update(said)

@@ -12,8 +12,8 @@ from lab.inference.protocol import Token
 from lab.tui.theme import blend
 from lab.tui.writing import Writing, texts_of
 
-SURPRISES = (0.7, 1.6, 2.8)
-"""Nats from which on a character is a little, rather, and very surprising: one chance in 2, 5 and 16."""
+SURPRISES = (1.2, 2.3, 3.5)
+"""Nats from which on a character is a little, rather, and very surprising: one chance in 3, 10 and 33."""
 SURPRISE_WORDS = ("likely", "so so", "unlikely", "a surprise")
 NEW, KNOWN = "new", "in the training set"
 _NAME_WIDTH = 20

@@ -1,7 +1,7 @@
 """The loop of the lectures, as a learner would type it: what lab's speed is measured against.
 
-One module a head, looped over and concatenated; batches stacked from Python lists of slices; plain AdamW; every 200 steps
-the loss estimated on 200 random batches of each split. It shares no code with lab.
+One module a head, looped over and concatenated; batches stacked from Python lists of slices; plain AdamW; the loss
+estimated every 200 steps on 200 random batches of each split. It shares no code with lab.
 """
 
 from __future__ import annotations
