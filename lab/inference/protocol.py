@@ -1,8 +1,7 @@
 """What the screen and the torch helper say to each other: one JSON object a line, requests in, answers out. No torch.
 
 A request has an `id`, and its answers carry it: `started` when its turn comes, any number of `token` answers, then one
-with `done` or `error`. `{"cancel": id}` ends a request early; it still answers `done`. What makes no sense and has no id
-is passed over.
+with `done` or `error`. `{"cancel": id}` ends a request early; it still answers `done`. What has no id is passed over.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "open_run", ("enter",), "open", "Open the run: its curves, its samples, its log, step by step.", "Runs",
-        when=_has_run, footer=1, synonyms="view details cockpit", modes=_RUNS,
+        when=_has_run, footer=2, synonyms="view details cockpit", modes=_RUNS_AND_LADDER,
     ),
     Action("back", ("escape", "q"), "back", "Go back to where the run was opened from.", "Runs", shown_key="esc q",
            modes=("run_view",), footer=13, synonyms="close leave quit"),
@@ -123,11 +123,13 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "stop", ("K",), "stop", "End a training run where it is and score it there; give up one that waits.",
-        "Runs", when=_in("queued", "training", "paused"), footer=3, synonyms="kill cancel abort end", modes=_RUNS_AND_VIEW,
+        "Runs", when=_in("queued", "training", "paused"), footer=3, synonyms="kill cancel abort end",
+        modes=_RUNS_AND_VIEW,
     ),
     Action(
         "retry", ("R",), "retry", "Queue again what ended without finishing; it goes on from its last checkpoint.",
-        "Runs", when=_in("failed", "stopped", "cancelled", "diverged"), footer=1, synonyms="again rerun", modes=_RUNS_AND_VIEW,
+        "Runs", when=_in("failed", "stopped", "cancelled", "diverged"), footer=1, synonyms="again rerun",
+        modes=_RUNS_AND_VIEW,
     ),
     Action(
         "trash", ("d",), "trash", "Put the run away; its data stays.", "Runs",

@@ -120,9 +120,7 @@ class LabApp(App[None]):
         if not self._ladder_asked:
             self._ladder_asked = True
             read = partial(read_ladder_facts, self.post_message)
-            self.call_after_refresh(
-                lambda: self.run_worker(read, thread=True, group="ladder", exit_on_error=False)
-            )
+            self.call_after_refresh(lambda: self.run_worker(read, thread=True, group="ladder", exit_on_error=False))
 
     @property
     def _ended(self) -> int:

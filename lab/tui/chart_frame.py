@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,18 +73,23 @@ class ChartContent:
     cursor: float | None = None
     """Where on the x-axis a line stands upright, with what is said beside it."""
     cursor_label: str = ""
+    lines_key: tuple[object, ...] = ()
+    """Equal where the lines are the same, wherever the cursor is; empty where that is not known."""
 
 
 Row = list[Segment]
+Draw = Callable[[Sequence[Trace], Axis, Axis, int, int], list[list[chart.Run]]]
 
 
-def render_chart(content: ChartContent, palette: Palette, width: int, height: int) -> list[Row]:
-    """The rows of a chart of so many cells."""
+def render_chart(
+    content: ChartContent, palette: Palette, width: int, height: int, draw: Draw = chart.draw
+) -> list[Row]:
+    """The rows of a chart of so many cells; `draw` draws the lines."""
     axes = _axes(content)
     if axes is None or width < 20 or height < 5:
         said = content.nothing if axes is None else "too small for a chart"
         return _said(said, palette, width, height)
-    return _Frame(content, palette, *axes, width, height).rows()
+    return _Frame(content, palette, *axes, width, height).rows(draw)
 
 
 class _Frame:
@@ -109,10 +114,10 @@ class _Frame:
         self.columns = width - self.gutter - self.margin
         self.labelled = labelled
 
-    def rows(self) -> list[Row]:
+    def rows(self, draw: Draw) -> list[Row]:
         """Legend, canvas with its gutter and margin, and the x-axis."""
         traces = [Trace(line.x, line.y, rgb(line.colour)) for line in self.content.lines]
-        canvas = chart.draw(traces, self.x_axis, self.y_axis, self.columns, self.rows_of_canvas)
+        canvas = draw(traces, self.x_axis, self.y_axis, self.columns, self.rows_of_canvas)
         cells = [_Cells(row) for row in canvas]
         self._draw_references(cells)
         self._draw_cursor(cells)

@@ -44,9 +44,9 @@ def headline(run: RunRow, look: Look) -> Text:
     best = run.best_val_loss
     if best is not None and run.val_loss is not None and best < run.val_loss - 0.0005:
         said.append(f" · best {text.loss(best)} at step {run.best_step or 0:,}", muted)
+    said.append(_times(run), muted)
     if run.chars_per_second:
         said.append(f" · {text.si(run.chars_per_second)} chars/s", muted)
-    said.append_text(Text(_times(run), muted))
     if run.error:
         said.append(f" · {text.literal(run.error)}", look.colour("error"))
     return said
@@ -65,7 +65,7 @@ def _times(run: RunRow) -> str:
     lecture = f" (the lecture: {stage.lecture_time})" if stage is not None and stage.lecture_time else ""
     if run.status == "training" and run.step and run.seconds > 0:
         return f" · {text.duration(run.seconds * (run.steps - run.step) / run.step)} left{lecture}"
-    return f" · {text.duration(run.seconds)} of training{lecture}" if run.seconds else lecture
+    return f" · in {text.duration(run.seconds)}{lecture}" if run.seconds else lecture
 
 
 def cursor_unit(run: RunRow) -> int:
@@ -92,7 +92,7 @@ def values_at(run: RunRow, curves: Mapping[str, Curve], step: int) -> list[tuple
                 values.append(("choices", text.choices(known)))
     rate = rate_at(run, step)
     if rate is not None:
-        values.append(("learning rate", _short(rate)))
+        values.append(("lr", _short(rate)))
     speed = last_value(curves.get("chars_per_second"), step)
     if speed is not None:
         values.append(("chars/s", text.si(speed)))
@@ -120,7 +120,8 @@ def loss_content(
     """The run's losses over all of its steps, with the cursor."""
     how = {"dark": look.dark, "background": look.colours["background"]}
     content = chart_content(snapshot, [run.id], options, **how)  # type: ignore[arg-type]
-    return replace(content, key=loss_key(snapshot, run, options, cursor, look), x_to=float(run.steps), cursor=cursor)
+    key = loss_key(snapshot, run, options, cursor, look)
+    return replace(content, key=key, lines_key=content.key, x_to=float(run.steps), cursor=cursor)
 
 
 def loss_key(
@@ -133,11 +134,12 @@ def loss_key(
 def rate_content(run: RunRow, options: ChartOptions, here: int, look: Look) -> ChartContent:
     """The schedule over all steps, from the config alone, and where the run is."""
     colour = look.colour_of(run.id)
-    key = ("rate", run.id, options.log_x, here, look.dark, look.colours["background"], colour)
+    lines_key = ("rate", run.id, options.log_x, look.dark, look.colours["background"], colour)
     steps = np.unique(np.linspace(1, run.steps, min(run.steps, RATE_POINTS)).astype(int))
     rates = np.array([rate_at(run, int(step)) or np.nan for step in steps], dtype=float)
     return ChartContent(
-        key=key,
+        key=(*lines_key, here),
+        lines_key=lines_key,
         lines=[Line(steps.astype(float), rates, colour)],
         log_x=options.log_x,
         whole_range=True,

@@ -69,7 +69,8 @@ def add_checkpoints(path: Path, **steps: tuple[int, ...]) -> None:
             (run_id,) = connection.execute("SELECT id FROM run WHERE name = ?", (name.replace("_", "-"),)).fetchone()
             kinds = [("milestone", step) for step in kept[:-1]] + [("best", kept[-1]), ("complete", kept[-1])]
             connection.executemany(
-                "INSERT INTO checkpoint (run_id, step, kind, path, sha256, size, created_at) VALUES (?, ?, ?, ?, ?, 1, 0)",
+                "INSERT INTO checkpoint (run_id, step, kind, path, sha256, size, created_at)"
+                " VALUES (?, ?, ?, ?, ?, 1, 0)",
                 [(run_id, step, kind, f"{run_id}/{kind}-{step}", "0" * 64) for kind, step in kinds],
             )
     connection.close()

@@ -257,6 +257,15 @@ async def _stop_worker(pilot: Any, screen: Any, database: Path) -> None:
     await until(pilot, lambda: "worker" in " ".join(note.message for note in pilot.app._notifications))
 
 
+@exercises("climb")
+async def _climb(pilot: Any, screen: Any, database: Path) -> None:
+    await pilot.press("1")
+    await until(pilot, lambda: isinstance(pilot.app.screen, LadderScreen) and pilot.app.screen.states)
+    assert pilot.app.screen.rung.missing
+    await pilot.press("enter")
+    await until(pilot, lambda: statuses(database).get("scaled-cpu-1", statuses(database).get("scaled-1")) == "queued")
+
+
 @exercises("mode_ladder", "mode_runs")
 async def _modes(pilot: Any, screen: Any, database: Path) -> None:
     await pilot.press("1")
@@ -312,8 +321,12 @@ def test_every_action_has_a_method_and_is_exercised() -> None:
 
 @pytest.mark.parametrize("mode", SCREENS)
 def test_no_key_means_two_things(mode: str) -> None:
-    keys = [key for action in ACTIONS if action.is_for(mode) for key in action.keys]
-    assert len(keys) == len(set(keys))
+    for status, missing in (("finished", 0), ("finished", 1), (None, 1)):  # enter climbs to what is not trained
+        now = Situation(mode=mode, status=status, missing_rungs=missing, runs=1)
+        here = [action for action in ACTIONS if action.is_for(mode)]
+        shared = [action for action in here if sum(not set(action.keys).isdisjoint(other.keys) for other in here) > 1]
+        meant = [key for action in here if action not in shared or action.when(now) for key in action.keys]
+        assert len(meant) == len(set(meant))
 
 
 @pytest.mark.parametrize("exercise", dict.fromkeys(EXERCISES.values()), ids=lambda exercise: exercise.__name__[1:])

@@ -39,7 +39,10 @@ async def test_composes_and_queues_a_run_for_each_seed(
 ) -> None:
     app = lab_app(empty_database)
     async with app.run_test(size=size) as pilot:
-        screen = await opened(pilot)
+        await opened(pilot)
+        await pilot.press("2")
+        await until(pilot, lambda: app.current_mode == "runs")
+        screen = app.screen
         composer = await composer_of(pilot, "n")
         composer.query_one("#stages", OptionList).highlighted = 6
         await pilot.press("j", "enter")

@@ -119,9 +119,11 @@ async def test_the_filter_says_what_is_wrong_as_one_types(database: Path) -> Non
 async def test_an_empty_database_says_what_to_press(size: tuple[int, int], empty_database: Path) -> None:
     app = lab_app(empty_database)
     async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: app.snapshot.untrained is not None)
+        await until(pilot, lambda: app.ladder.untrained is not None)
+        await pilot.press("2")
+        await until(pilot, lambda: "2.486" in on_screen(app))
         shown = on_screen(app)
-        for said in ("No runs yet", "lab ladder", "guessing evenly", "4.143", "63.0", "bigram by counting", "2.486"):
+        for said in ("No runs yet", "1    the ladder", "guessing evenly", "4.143", "63.0", "by counting", "2.486"):
             assert said in shown
         await pilot.press("j", "space", "p", "tab", "z", "/", "*", "x", "]", "d", "u", "s")  # nothing to act on
         assert app.is_running

@@ -14,7 +14,6 @@ from tui_helpers import HOSTILE, lab_app, named, on_screen, until
 from lab.cli.app import run as run_lab
 from lab.inference.protocol import Token
 from lab.tui.sample_draft import SampleDraft, check_draft
-from lab.tui.widgets.model_lists import ModelLists
 from lab.tui.widgets.next_character import next_character_bars
 from lab.tui.widgets.written_text import SURPRISE_WORDS, surprise_class, surprise_styles
 from lab.tui.writing import Writing
@@ -66,11 +65,13 @@ async def test_any_checkpoint_of_any_run_can_be_asked(sampled: Path) -> None:
         assert "residual-1 · step 1" in on_screen(app)
         client.finish()
         await until(pilot, lambda: not screen.active)
+        await pilot.click("#models", offset=(5, 2))
+        await until(pilot, lambda: screen.run.name == "mlp-1")
+        assert len(client.asked) == 1, "a click chooses, and no more"
         screen.query_one("#models").focus()
         await pilot.press("G")
         await until(pilot, lambda: screen._choices.run_id == named(app, "bigram-1").id)
-        await until(pilot, lambda: screen.query_one(ModelLists).checkpoint == "1")  # which it has too
-        screen.query_one("#checkpoints").highlighted = 0
+        await until(pilot, lambda: "300" in options(screen, "checkpoints")[0])
         await pilot.press("enter")
         assert (client.request.run_id, client.request.checkpoint) == (named(app, "bigram-1").id, "best")
 
@@ -291,7 +292,8 @@ def test_a_draft_with_nonsense_is_no_request(name: str, typed: str) -> None:
 
 def test_an_empty_draft_means_what_its_placeholders_say() -> None:
     request = check_draft(SampleDraft(), ("a",), words=False).request("runs.db", "x", "last")
-    assert (request.temperature, request.top_k, request.tokens, request.seed, request.count) == (1.0, None, 500, 1337, 1)
+    assert (request.temperature, request.top_k, request.top_p) == (1.0, None, None)
+    assert (request.tokens, request.seed, request.count) == (500, 1337, 1)
     assert check_draft(SampleDraft(), (), words=True).settings["count"] == 20
 
 

@@ -1,4 +1,4 @@
-"""The torch helper: what it streams, how it is cancelled, what it says of nonsense, and that a killed one is replaced."""
+"""The torch helper: what it streams, how it is cancelled, what it says of nonsense; a killed one is replaced."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PATIENCE_SECONDS = 60.0
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, SampleRequest]]:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SampleRequest]:
     """A request to each of two tiny finished runs: one of prose, one of names."""
     folder = tmp_path_factory.mktemp("trained")
     prose, names, database = folder / "prose.txt", folder / "few.txt", folder / "runs.db"
@@ -39,7 +39,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Samp
     store = RunStore.open(database)
     prose_run, names_run = store.runs()
     store.close()
-    yield {
+    return {
         "prose": SampleRequest(str(database), prose_run.id, tokens=20),
         "names": SampleRequest(str(database), names_run.id, tokens=12, count=4),
     }
@@ -129,7 +129,8 @@ def test_a_database_that_is_no_database_is_said(trained: dict[str, SampleRequest
 
 HOSTILE_LINES = (
     "\n", "nonsense\n", "[]\n", "17\n", "null\n", '"text"\n', "{}\n", '{"id": "one"}\n', '{"cancel": "all"}\n',
-    '{"cancel": null}\n', '{"id": true}\n', "[" * 5000 + "\n", '{"id": 1e400}\n', "\x00\n", "{" + " " * LARGEST_LINE + "}\n",
+    '{"cancel": null}\n', '{"id": true}\n', "[" * 5000 + "\n", '{"id": 1e400}\n', "\x00\n",
+    "{" + " " * LARGEST_LINE + "}\n",
 )  # fmt: skip
 
 

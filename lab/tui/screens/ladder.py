@@ -254,6 +254,11 @@ class LadderScreen(QueueActions):
         lab.minder.retry_now()
         lab.edit(lambda: Edits.climb(lab.edits, lab.reader.store(), lab.database, stages))
 
+    def action_open_run(self) -> None:
+        """Opens the best run of the rung under the cursor."""
+        if self.run is not None:
+            self.open_run(self.run.id)
+
     def action_new_run(self) -> None:
         """Opens the composer with the stage of the rung under the cursor."""
         from lab.tui.drafts import Draft

@@ -371,6 +371,13 @@ class RunView(QueueActions, ChartActions):
             self.zoomed = not self.zoomed
             self._show()
 
+    def action_mode_runs(self) -> None:
+        """Goes to the runs; where the run was opened from there, by leaving it."""
+        if self.app.current_mode == "runs":
+            self.dismiss()
+        else:
+            super().action_mode_runs()
+
     def action_back(self) -> None:
         """Leaves the zoom, or the run."""
         if self.zoomed:

@@ -6,17 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
-from textual.widget import Widget
-from textual.widgets import Input, OptionList, Static, TextArea
+from textual.widgets import Static
 
 from lab.errors import LabError
 from lab.tui.actions import Situation, bindings, footer_actions
 from lab.tui.sample_draft import Checked, check_draft
-from lab.tui.screens.lab_screen import LabScreen
+from lab.tui.screens.sample_pages import FIRST, PAGES, SECOND, SMALLEST, SamplePages
 from lab.tui.theme import theme_colours
 from lab.tui.widgets.bars import KeyBar, PaneStrip, StatusBar
 from lab.tui.widgets.model_lists import ModelLists
@@ -28,20 +27,11 @@ from lab.tui.writing import Writing
 if TYPE_CHECKING:
     from lab.store.run_store import CheckpointRow, RunRow
 
-SINGLE_PANE_BELOW = (100, 30)
-SMALLEST = (60, 16)
 REDRAWS_A_SECOND = 20
 FAR = 10
-PAGES = ("model", "text", "next")
-FIRST, SECOND = "first", "second"
-_STOPS = (
-    ("model", "models"), ("model", "checkpoints"), ("text", f"{FIRST}-text"), ("text", "prompt"),
-    *(("text", f"sample-{name}") for name in ("temp", "top-k", "top-p", "length", "seed", "names")),
-    ("next", f"{FIRST}-text"),
-)  # fmt: skip
 
 
-class SampleScreen(LabScreen):
+class SampleScreen(SamplePages):
     """What is chosen and what is written live here; the widgets show it."""
 
     MODE = "sample"
@@ -71,9 +61,7 @@ class SampleScreen(LabScreen):
         self.beside: tuple[str, str] | None = None
         """Run and checkpoint of the second pane."""
         self.checked = Checked()
-        self.page = "text"
         self._choices = self.ChoicesRead(frozenset())
-        self._asked_for: str | None = None
         self._words: dict[str, frozenset[str] | None] = {}
         self._adopted: str | None = None
 
@@ -96,8 +84,8 @@ class SampleScreen(LabScreen):
         self._ticks = self.set_interval(1 / REDRAWS_A_SECOND, self._take_in, pause=True)
         for name in ("snapshot", "loaded", "problem", "worker"):
             self.watch(self.app, name, self._app_changed)
-        self.app.theme_changed_signal.subscribe(self, lambda _: self._show())
-        self._arrange()
+        self.app.theme_changed_signal.subscribe(self, lambda _: self.show())
+        self.show_pages()
 
     def on_screen_resume(self) -> None:
         """Takes over the run that is under the cursor of the Runs."""
@@ -124,12 +112,6 @@ class SampleScreen(LabScreen):
         return any(writing is not None and writing.active for writing in self.writings.values())
 
     @property
-    def single(self) -> bool:
-        """Whether there is room for one page only."""
-        width, height = self.app.size
-        return width < SINGLE_PANE_BELOW[0] or height < SINGLE_PANE_BELOW[1]
-
-    @property
     def situation(self) -> Situation:
         """What the footer goes by."""
         run = self.run
@@ -148,7 +130,7 @@ class SampleScreen(LabScreen):
         if not self.is_current:
             return
         self._read_choices()
-        self._show()
+        self.show()
 
     # What is read, on threads
 
@@ -181,6 +163,8 @@ class SampleScreen(LabScreen):
         self._choices = event
         self._show_models()
         run = self.run
+        if run is not None and event.run_id != run.id:
+            self._read_choices()  # another has been chosen meanwhile, or threads overtook each other
         if run is not None and run.dataset_kind == "words" and run.dataset_sha256 not in self._words:
             self._words[run.dataset_sha256] = None
             self._read_words(run)
@@ -204,7 +188,7 @@ class SampleScreen(LabScreen):
     @on(WordsRead)
     def _words_read(self, event: WordsRead) -> None:
         self._words[event.dataset] = event.words
-        self._show()
+        self.show()
 
     # Showing it
 
@@ -227,16 +211,16 @@ class SampleScreen(LabScreen):
         if self._choices.run_id == lists.run_id:
             lists.show_checkpoints(self.run, self._choices.checkpoints)
 
-    def _show(self) -> None:
+    def show(self) -> None:
         """Shows all but the lists."""
         if not self.is_mounted:
             return
-        self._arrange()
+        self.show_pages()
         self._show_models()
         self._show_pane(FIRST, self.run, self.query_one(ModelLists).checkpoint)
         if self.beside is not None:
             self._show_pane(SECOND, self._run_of(self.beside[0]), self.beside[1])
-        self._show_bars()
+        self.show_bars()
 
     def _show_pane(self, name: str, run: RunRow | None, checkpoint: str) -> None:
         writing, look = self.writings[name], self.look()
@@ -260,39 +244,17 @@ class SampleScreen(LabScreen):
             return "No run has a checkpoint yet. n in Runs (2) trains one; its first comes after some seconds."
         return "enter writes text · → one character at a time · i the prompt"
 
-    def _show_bars(self) -> None:
+    def show_bars(self) -> None:
         colours = theme_colours(self.app.theme_variables)
         self.query_one(KeyBar).show(footer_actions(self.situation), colours)
         self.query_one(PaneStrip).show(PAGES.index(self.page), colours)
         self.show_status()
 
-    def _arrange(self) -> None:
-        """Shows what there is room for."""
-        single = self.single
-        width, height = self.app.size
-        self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "-tiny")
-        self.set_class(single, "-single")
-        self.set_class(self.page == "next", "-bars")
-        self.query_one(ModelLists).display = not single or self.page == "model"
-        self.query_one("#sample-right").display = not single or self.page != "model"
-        self.query_one(SampleForm).display = not single or self.page == "text"
-        self.query_one(f"#{SECOND}").display = self.beside is not None
-        for bars in self.query(".next"):
-            bars.display = not single or self.page == "next"
-
-    def on_resize(self, event: events.Resize) -> None:
-        """Pages come and go with the room there is."""
-        if self.is_mounted:
-            self._arrange()
-            self.call_after_refresh(self._show)
-
     # Choosing, and filling in
 
     @on(ModelLists.RunChosen)
     def _run_chosen(self) -> None:
-        if self._asked_for != self.query_one(ModelLists).run_id:
-            self._asked_for = self.query_one(ModelLists).run_id
-            self._read_choices()
+        self._read_choices()
         self._forget()
 
     @on(ModelLists.CheckpointChosen)
@@ -303,9 +265,8 @@ class SampleScreen(LabScreen):
         """Another model has written nothing yet; what is being written goes on."""
         if not self.active:
             self.writings[FIRST] = None
-        self._show()
+        self.show()
 
-    @on(OptionList.OptionSelected)
     @on(SampleForm.Entered)
     def _entered(self) -> None:
         self.action_write()
@@ -321,7 +282,7 @@ class SampleScreen(LabScreen):
         known = self._choices.vocabulary if run is not None and self._choices.run_id == run.id else ()
         self.checked = check_draft(form.draft, known, words=words)
         form.show(self.checked.errors, words=words, colour=self.look().colour("error"))
-        self._show()
+        self.show()
 
     # Writing
 
@@ -351,16 +312,16 @@ class SampleScreen(LabScreen):
             writing.ask(lab.inference)
         if self.single and self.page == "model":
             self.page = "text"
-            self._arrange()
+            self.show_pages()
         self.query_one(f"#{FIRST}-text").focus()
         self._ticks.resume()
-        self._show()
+        self.show()
 
     def _stop(self) -> None:
         for writing in self.writings.values():
             if writing is not None:
                 writing.stop(self.lab.inference)
-        self._show()
+        self.show()
 
     def _take_in(self) -> None:
         """Some times a second while text comes: shows what has come."""
@@ -368,7 +329,7 @@ class SampleScreen(LabScreen):
         active = self.active
         came = [writing.take_in() for writing in writings]
         if any(came) or not active:
-            self._show()
+            self.show()
         if not self.active:
             self._ticks.pause()
 
@@ -377,7 +338,7 @@ class SampleScreen(LabScreen):
         if self.active:
             self._stop()
         else:
-            self._go_to_page("text")
+            self.go_to_page("text")
             self.query_one(f"#{FIRST}-text").focus()
 
     def action_write_again(self) -> None:
@@ -412,7 +373,7 @@ class SampleScreen(LabScreen):
         for writing in self.writings.values():
             if writing is not None:
                 change(writing)
-        self._show()
+        self.show()
 
     def action_beside(self) -> None:
         """Has the chosen model write in a second pane too, or takes it away."""
@@ -422,72 +383,12 @@ class SampleScreen(LabScreen):
         chosen = (run.id, lists.checkpoint)
         self.beside = None if self.beside == chosen else chosen
         self.writings[SECOND] = None
-        self._show()
+        self.show()
 
     def action_prompt(self) -> None:
         """Goes to the prompt."""
-        self._go_to_page("text")
+        self.go_to_page("text")
         self.query_one("#prompt").focus()
-
-    # Moving about
-
-    def _go_to_page(self, page: str) -> None:
-        self.page = page
-        self._arrange()
-        self._show_bars()
-
-    @on(PaneStrip.Chosen)
-    def _strip_clicked(self, event: PaneStrip.Chosen) -> None:
-        page = PAGES[event.place]
-        self._go_to_page(page)
-        self.query_one("#models" if page == "model" else f"#{FIRST}-text").focus()
-
-    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """Other keys mean something in another pane."""
-        if self.is_mounted:
-            self._show_bars()
-
-    def action_next_pane(self, by: int = 1) -> None:
-        """Goes to the next list, text or field."""
-        stops = [stop for stop in _STOPS if self._reachable(*stop)]
-        focused = self.focused.id if self.focused else None
-        here = [i for i, (page, name) in enumerate(stops) if name == focused and (page == self.page or not self.single)]
-        page, name = stops[((here[0] if here else -1) + by) % len(stops)]
-        if self.single:
-            self._go_to_page(page)
-        self.query_one(f"#{name}").focus()
-
-    def action_previous_pane(self) -> None:
-        """Goes to the one before."""
-        self.action_next_pane(-1)
-
-    def _reachable(self, page: str, name: str) -> bool:
-        if page == "next":
-            return self.single
-        return name != "sample-names" or self.query_one("#sample-names").display
-
-    def _moved(self, in_list: str, in_text: str) -> None:
-        target: Widget | None = self.focused
-        if isinstance(target, OptionList):
-            getattr(target, in_list)()
-        elif target is not None and not isinstance(target, Input | TextArea):
-            getattr(target, in_text)()
-
-    def action_cursor_down(self) -> None:
-        """Moves down."""
-        self._moved("action_cursor_down", "action_scroll_down")
-
-    def action_cursor_up(self) -> None:
-        """Moves up."""
-        self._moved("action_cursor_up", "action_scroll_up")
-
-    def action_cursor_first(self) -> None:
-        """Moves to the first."""
-        self._moved("action_first", "action_scroll_home")
-
-    def action_cursor_last(self) -> None:
-        """Moves to the last."""
-        self._moved("action_last", "action_scroll_end")
 
 
 def _title(run: RunRow | None, checkpoint: str) -> str:

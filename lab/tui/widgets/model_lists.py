@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import OptionList
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     from lab.store.run_store import CheckpointRow, RunRow
 
 _NAME_WIDTH = 20
+
+
+class _Choice(OptionList):
+    """A list whose cursor alone chooses; enter has text written, a click does not."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "screen.write", show=False)]
 
 
 class ModelLists(Vertical):
@@ -41,10 +48,10 @@ class ModelLists(Vertical):
 
     def compose(self) -> ComposeResult:
         """The runs over the checkpoints."""
-        runs = OptionList(id="models", classes="pane", compact=True)
+        runs = _Choice(id="models", classes="pane", compact=True)
         runs.border_title = "Runs with a checkpoint"
         yield runs
-        checkpoints = OptionList(id="checkpoints", classes="pane", compact=True)
+        checkpoints = _Choice(id="checkpoints", classes="pane", compact=True)
         checkpoints.border_title = "Checkpoint"
         yield checkpoints
 
