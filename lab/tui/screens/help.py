@@ -72,7 +72,7 @@ class HelpScreen(ModalScreen[None]):
                 keys = action.key_text or "palette"
                 said = Text(action.help)
                 if not action.is_for(self.mode):
-                    names = (mode.replace('_', ' ').capitalize() for mode in action.modes)
+                    names = (mode.replace("_", " ").capitalize() for mode in action.modes)
                     said.append(f"  in {' and '.join(names)}", muted)
                 table.add_row(Text(f"  {keys}", f"bold {colours['accent']}"), said)
         self.query_one("#help-list Static", Static).update(table if found else Text("no such key"))
