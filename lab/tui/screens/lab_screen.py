@@ -27,6 +27,7 @@ class LabScreen(Screen[None]):
 
     too_small = f"lab needs {SMALLEST[0]}×{SMALLEST[1]}: make the window larger"
     _stale = False
+    _composed = 0
 
     @property
     def lab(self) -> LabApp:
@@ -41,18 +42,24 @@ class LabScreen(Screen[None]):
             self.watch(self.app, name, self._app_changed, init=False)
         self.app.theme_changed_signal.subscribe(self, lambda _: self._app_changed())
         self._stale = True
+        self._composed = len(self.query("*"))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all its widgets are there: not before it is mounted, nor while lab ends and they go one by one."""
+        return 0 < self._composed <= len(self.query("*"))
 
     def show_app(self) -> None:
         """Shows what is known now."""
 
     def _app_changed(self) -> None:
         self._stale = self not in self.app.screen_stack  # that of the current mode
-        if not self._stale:
+        if not self._stale and self.is_whole:
             self.show_app()
 
     def on_screen_resume(self) -> None:
         """Catches up with what has changed meanwhile."""
-        if self._stale:
+        if self._stale and self.is_whole:
             self._stale = False
             self.show_app()
 

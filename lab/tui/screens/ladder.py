@@ -161,8 +161,9 @@ class LadderScreen(QueueActions):
 
     def on_resize(self, event: events.Resize) -> None:
         """Panes come and go with the room there is."""
-        self.show_panes()
-        self._show_bars()
+        if self.is_whole:
+            self.show_panes()
+            self._show_bars()
 
     def go_to(self, pane: str) -> None:
         """Shows a pane and gives it the keys."""

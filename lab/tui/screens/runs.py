@@ -188,8 +188,9 @@ class RunsScreen(QueueActions, ChartActions):
 
     def on_resize(self, event: events.Resize) -> None:
         """Panes come and go with the room there is."""
-        self._arrange()
-        self._show_bars()
+        if self.is_whole:
+            self._arrange()
+            self._show_bars()
 
     def go_to(self, pane: str) -> None:
         """Shows a pane and gives it the keys."""
