@@ -42,6 +42,10 @@ class LabScreen(Screen[None]):
             self.watch(self.app, name, self._app_changed, init=False)
         self.app.theme_changed_signal.subscribe(self, lambda _: self._app_changed())
         self._stale = True
+        self.note_composed()
+
+    def note_composed(self) -> None:
+        """Notes how many widgets there are when all of them are there; to be called when it is mounted."""
         self._composed = len(self.query("*"))
 
     @property

@@ -174,7 +174,7 @@ class LadderScreen(QueueActions):
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """The pane that has the keys is the current one."""
-        if event.widget.id in PANES:
+        if event.widget.id in PANES and self.is_whole:
             self.pane = event.widget.id or "rungs"
             self._show_bars()
 
@@ -205,6 +205,8 @@ class LadderScreen(QueueActions):
 
     @on(DataTable.RowHighlighted, "#rungs")
     def _cursor_moved(self) -> None:
+        if not self.is_whole:
+            return
         self._show_rung(self._look())
         self.query_one("#rung", TextPane).scroll_home(animate=False)
         self._show_bars()

@@ -97,6 +97,7 @@ class RunView(QueueActions, ChartActions):
 
     def on_mount(self) -> None:
         """Follows what is read."""
+        self.note_composed()
         for name in ("snapshot", "loaded", "problem", "worker"):
             self.watch(self.app, name, self._app_changed)
         self.app.theme_changed_signal.subscribe(self, lambda _: self._app_changed())
@@ -162,7 +163,7 @@ class RunView(QueueActions, ChartActions):
     # Showing it
 
     def _app_changed(self) -> None:
-        if not self.is_current:
+        if not (self.is_current and self.is_whole):
             return
         self.lab.reader.want(Wanted(curves=(self.run_id,), detail=self.run_id))
         self._read_samples()
@@ -336,7 +337,7 @@ class RunView(QueueActions, ChartActions):
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """The pane that has the keys is the current one."""
         pages = [page for page in PAGES if _WIDGETS[page] == event.widget.id]
-        if pages and self.page not in pages:
+        if self.is_whole and pages and self.page not in pages:
             self.page = self.facts_tab if len(pages) > 1 else pages[0]
             self._show()
 

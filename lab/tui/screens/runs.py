@@ -201,7 +201,7 @@ class RunsScreen(QueueActions, ChartActions):
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """The pane that has the keys is the current one."""
-        if event.widget.id in PANES:
+        if event.widget.id in PANES and self.is_whole:
             self.pane = event.widget.id or "runs"
             self._show_bars()
 
@@ -262,7 +262,8 @@ class RunsScreen(QueueActions, ChartActions):
 
     @on(DataTable.RowHighlighted, "#runs")
     def _cursor_moved(self) -> None:
-        self._selection_changed()
+        if self.is_whole:
+            self._selection_changed()
 
     def _move(self, table_action: str, scroll: str) -> None:
         """Moves the cursor; in the details, the text."""

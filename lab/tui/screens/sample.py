@@ -81,6 +81,7 @@ class SampleScreen(SamplePages):
 
     def on_mount(self) -> None:
         """Follows what is read."""
+        self.note_composed()
         self._ticks = self.set_interval(1 / REDRAWS_A_SECOND, self._take_in, pause=True)
         for name in ("snapshot", "loaded", "problem", "worker"):
             self.watch(self.app, name, self._app_changed)
@@ -127,7 +128,7 @@ class SampleScreen(SamplePages):
         )
 
     def _app_changed(self) -> None:
-        if not self.is_current:
+        if not (self.is_current and self.is_whole):
             return
         self._read_choices()
         self.show()

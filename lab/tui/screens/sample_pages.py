@@ -60,7 +60,7 @@ class SamplePages(LabScreen):
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """Other keys mean something in another pane."""
-        if self.is_mounted:
+        if self.is_whole:
             self.show_bars()
 
     def action_next_pane(self, by: int = 1) -> None:
@@ -121,6 +121,6 @@ class SamplePages(LabScreen):
 
     def on_resize(self, event: events.Resize) -> None:
         """Pages come and go with the room there is."""
-        if self.is_mounted:
+        if self.is_whole:
             self.show_pages()
             self.call_after_refresh(self.show)
