@@ -4,38 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from textual.pilot import Pilot
 
 from lab.tui.app import LabApp
+from lab.tui.widgets.run_table import RunTable
 
 SIZE = (150, 42)
 MARKED = ("bigram", "single-head", "multi-head", "blocks", "layernorm")
 PATIENCE_SECONDS = 20.0
+DRAWING_SECONDS = 0.5
 
 
-async def runs_screen(database: Path, picture: Path) -> None:
-    """The Runs mode with one run of each of some stages marked."""
+async def pictures(database: Path, folder: Path) -> None:
+    """The Runs mode with one run of each of some stages marked, and the Ladder mode."""
     app = LabApp(database)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: app.loaded)
+        await pilot.press("2")
         wanted = {stage: run.id for run in reversed(app.snapshot.runs) for stage in MARKED if run.stage == stage}
-        table = app.screen.query_one("#runs")
+        table = app.screen.query_one(RunTable)
         for run_id in wanted.values():
             table.move_cursor(row=table.get_row_index(run_id))
             await pilot.press("space")
         await until(pilot, lambda: set(wanted.values()) <= app.snapshot.curves.keys())
-        await pilot.pause(0.5)  # the last curve's drawing
-        picture.write_text(app.export_screenshot(title="lab"))
+        await pilot.pause(DRAWING_SECONDS)
+        (folder / "runs.svg").write_text(app.export_screenshot(title="lab"))
+        await pilot.press("1")
+        await until(pilot, lambda: bool(app.ladder.untrained) and bool(app.snapshot.samples))
+        await pilot.pause(DRAWING_SECONDS)
+        (folder / "ladder.svg").write_text(app.export_screenshot(title="lab"))
 
 
-async def until(pilot: Pilot[None], condition: object) -> None:
+async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
     """Waits for a condition. Raises `TimeoutError`."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():  # type: ignore[operator]
+        while not condition():
             await pilot.pause(0.05)
 
 
 if __name__ == "__main__":
-    asyncio.run(runs_screen(Path(sys.argv[1]), Path(__file__).with_name("runs.svg")))
+    asyncio.run(pictures(Path(sys.argv[1]), Path(__file__).parent))
