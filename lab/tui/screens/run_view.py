@@ -39,8 +39,6 @@ from lab.tui.widgets.run_columns import Look
 if TYPE_CHECKING:
     from lab.store.run_store import RunRow, SampleRow
 
-SINGLE_PANE_BELOW = (100, 30)
-SMALLEST = (60, 16)
 FAR = 10
 AGE_SECONDS = 5.0
 PAGES = ("loss", "learning rate", "sample", "config", "log")
@@ -92,7 +90,7 @@ class RunView(QueueActions, ChartActions):
                     with VerticalScroll(id=name, classes="pane"):
                         yield Static(markup=False)
         yield Static(id="values", markup=False)
-        yield Static(f"lab needs {SMALLEST[0]}×{SMALLEST[1]}: make the window larger", id="too-small", markup=False)
+        yield Static(self.too_small, id="too-small", markup=False)
         yield KeyBar(id="keys")
 
     def on_mount(self) -> None:
@@ -125,12 +123,6 @@ class RunView(QueueActions, ChartActions):
         run = self.run
         newest = run.step if run else 0
         return newest if self.cursor is None else min(self.cursor, newest)
-
-    @property
-    def single(self) -> bool:
-        """Whether there is room for one pane only."""
-        width, height = self.app.size
-        return width < SINGLE_PANE_BELOW[0] or height < SINGLE_PANE_BELOW[1]
 
     @property
     def situation(self) -> Situation:
@@ -275,8 +267,7 @@ class RunView(QueueActions, ChartActions):
     def _arrange(self) -> None:
         """Shows the panes that there is room for."""
         alone = self.single or self.zoomed
-        width, height = self.app.size
-        self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "-tiny")
+        self.show_size()
         self.set_class(self.single, "-single")
         self.set_class(alone, "-alone")
         current = _WIDGETS[self.page]

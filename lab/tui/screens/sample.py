@@ -15,7 +15,7 @@ from textual.widgets import Static
 from lab.errors import LabError
 from lab.tui.actions import Situation, bindings, footer_actions
 from lab.tui.sample_draft import Checked, check_draft
-from lab.tui.screens.sample_pages import FIRST, PAGES, SECOND, SMALLEST, SamplePages
+from lab.tui.screens.sample_pages import FIRST, PAGES, SECOND, SamplePages
 from lab.tui.theme import theme_colours
 from lab.tui.widgets.bars import KeyBar, PaneStrip, StatusBar
 from lab.tui.widgets.model_lists import ModelLists
@@ -76,7 +76,7 @@ class SampleScreen(SamplePages):
                     yield WrittenPane(id=FIRST)
                     yield WrittenPane(id=SECOND)
                 yield SampleForm(id="sample-form")
-        yield Static(f"lab needs {SMALLEST[0]}×{SMALLEST[1]}: make the window larger", id="too-small", markup=False)
+        yield Static(self.too_small, id="too-small", markup=False)
         yield KeyBar(id="keys")
 
     def on_mount(self) -> None:

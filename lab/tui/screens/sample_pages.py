@@ -11,8 +11,6 @@ from lab.tui.widgets.bars import PaneStrip
 from lab.tui.widgets.model_lists import ModelLists
 from lab.tui.widgets.sample_form import SampleForm
 
-SINGLE_PANE_BELOW = (100, 30)
-SMALLEST = (60, 16)
 PAGES = ("model", "text", "next")
 FIRST, SECOND = "first", "second"
 _STOPS = (
@@ -36,12 +34,6 @@ class SamplePages(LabScreen):
     def show_bars(self) -> None:
         """Fills the lines at the top and the bottom."""
         raise NotImplementedError
-
-    @property
-    def single(self) -> bool:
-        """Whether there is room for one page only."""
-        width, height = self.app.size
-        return width < SINGLE_PANE_BELOW[0] or height < SINGLE_PANE_BELOW[1]
 
     # Moving about
 
@@ -108,8 +100,7 @@ class SamplePages(LabScreen):
     def show_pages(self) -> None:
         """Shows what there is room for."""
         single = self.single
-        width, height = self.app.size
-        self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "-tiny")
+        self.show_size()
         self.set_class(single, "-single")
         self.set_class(self.page == "next", "-bars")
         self.query_one(ModelLists).display = not single or self.page == "model"
