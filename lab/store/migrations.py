@@ -5,22 +5,18 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from lab import __version__
 from lab.errors import StoreError
+from lab.store.migration_steps import MIGRATIONS, Migration
 from lab.store.schema import APPLICATION_ID, SCHEMA_VERSION, Base
 
 BUSY_TIMEOUT_SECONDS = 30
 """How long a connection waits for another's write lock."""
-
-Migration = Callable[[sa.Connection], None]
-
-# A database of version n is brought to n + 1 by MIGRATIONS[n]. A step, once released, is never edited.
-MIGRATIONS: Mapping[int, Migration] = {}
 
 
 def migrate(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x6C616231
 """`lab1`: SQLite's mark of whose file this is."""
 
@@ -115,7 +115,10 @@ class Point(Base):
 
 
 class Histogram(Base):
-    """The distribution of one tensor at one step, in fixed bins (64-bit counts, so that they add up)."""
+    """How the values of one tensor were spread at one snapshot of the diagnostics, or at several merged neighbours.
+
+    The edges of the bins are fixed, so that snapshots add up exactly; `step` is the last of those in it.
+    """
 
     __tablename__ = "histogram"
 
@@ -123,12 +126,74 @@ class Histogram(Base):
     tensor: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(primary_key=True)
     step: Mapped[int] = mapped_column(primary_key=True)
+    first_step: Mapped[int]
+    snapshots: Mapped[int]
+    edges: Mapped[str]
     bins: Mapped[bytes] = mapped_column(LargeBinary)
     mean: Mapped[float | None]
     std: Mapped[float | None]
     low: Mapped[float | None]
     high: Mapped[float | None]
     saturated: Mapped[float | None]
+    dead: Mapped[float | None]
+    ratio: Mapped[float | None]
+
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 (as SQLAlchemy documents it)
+
+
+class LRSweep(Base):
+    """What a run of kind `lr-sweep` was asked to try, and what came of it."""
+
+    __tablename__ = "lr_sweep"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    spec_json: Mapped[str]
+    result_json: Mapped[str | None]
+
+
+class ModelSource(Base):
+    """The file of a person's own model, as it was when the run was made."""
+
+    __tablename__ = "model_source"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    file_name: Mapped[str]
+    class_name: Mapped[str]
+    sha256: Mapped[str]
+    text: Mapped[str]
+
+
+class TestLook(Base):
+    """One look at a run's loss on the test split; all are kept, since each makes the next mean less."""
+
+    __tablename__ = "test_look"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), index=True)
+    at: Mapped[float]
+    step: Mapped[int]
+    loss: Mapped[float]
+
+
+class Inspection(Base):
+    """What was computed of a checkpoint for one view, kept because it took a while."""
+
+    __tablename__ = "inspection"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    checkpoint_sha256: Mapped[str] = mapped_column(primary_key=True)
+    view: Mapped[str] = mapped_column(primary_key=True)
+    result_json: Mapped[str]
+    created_at: Mapped[float]
+
+
+class Setting(Base):
+    """A fact about the whole database, by its name."""
+
+    __tablename__ = "setting"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
 
 
 class Sample(Base):

@@ -243,8 +243,10 @@ def test_damage_that_is_met_later_is_said_to_be_damage(database_path: Path, data
     store = RunStore.open(database_path)
     store.add_runs([NewRun(config=stage_config("bigram"), dataset=dataset_facts)] * 50)
     store.close()
+    with closing(sqlite3.connect(database_path)) as connection:
+        [page] = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'run'").fetchone()
     content = bytearray(database_path.read_bytes())
-    content[4096 * 2 :] = b"\xa5" * (len(content) - 4096 * 2)
+    content[4096 * (page - 1) : 4096 * page] = b"\xa5" * 4096
     database_path.write_bytes(content)
     store = RunStore.open(database_path)
     with pytest.raises(StoreError, match=r"is damaged .*; see: lab doctor --db"):

@@ -17,7 +17,8 @@ import sqlalchemy as sa
 
 from lab.errors import StoreError
 from lab.store.engine import migration_engine
-from lab.store.migrations import MIGRATIONS, Migration, migrate
+from lab.store.migration_steps import MIGRATIONS, Migration
+from lab.store.migrations import migrate
 from lab.store.run_store import RunStore
 from lab.store.schema import SCHEMA_VERSION
 
@@ -110,11 +111,12 @@ def test_the_committed_database_is_what_its_script_makes(tmp_path: Path, monkeyp
         assert rows(tmp_path / "runs.db", table) == rows(committed, table), table
 
 
-def test_opening_a_database_of_this_version_changes_nothing(old_database: Path) -> None:
-    before = old_database.read_bytes()
-    RunStore.open(old_database).close()
-    assert old_database.read_bytes() == before
-    assert [path.name for path in old_database.parent.iterdir()] == ["runs.db"]
+def test_opening_a_database_of_this_version_changes_nothing(tmp_path: Path) -> None:
+    path = Path(shutil.copyfile(FIXTURES / f"runs-schema-{SCHEMA_VERSION}.db", tmp_path / "runs.db"))
+    before = path.read_bytes()
+    RunStore.open(path).close()
+    assert path.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["runs.db"]
 
 
 def test_a_migration_keeps_a_copy_of_what_was(old_database: Path) -> None:
@@ -131,9 +133,8 @@ def test_a_migration_keeps_a_copy_of_what_was(old_database: Path) -> None:
 def test_the_copy_is_of_this_migration_and_not_of_one_that_failed_before(old_database: Path) -> None:
     copy = old_database.with_name("runs.db.schema-1")
     shutil.copyfile(old_database, copy)
-    store = RunStore.open(old_database)
-    store.rename(store.runs()[0].id, "renamed since")
-    store.close()
+    with closing(sqlite3.connect(old_database)) as connection, connection:
+        connection.execute("UPDATE run SET name = 'renamed since'")
     migrate_to_two(old_database, {1: add_colour})
     assert rows(copy, "run") != rows(FIXTURES / "runs-schema-1.db", "run")
 
@@ -219,9 +220,10 @@ def test_processes_that_open_an_old_database_at_once_migrate_it_once(old_databas
         assert connection.execute("SELECT DISTINCT colour FROM run").fetchall() == [("red",)]
 
 
-def test_a_database_migrated_by_a_newer_lab_is_refused_by_this_one(old_database: Path) -> None:
-    migrate_to_two(old_database, {1: add_colour})
-    if SCHEMA_VERSION >= 2:
-        pytest.skip("this lab knows schema 2")
+def test_a_database_of_a_newer_lab_is_refused_by_this_one(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    RunStore.open(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     with pytest.raises(StoreError, match="was made by a newer lab"):
-        RunStore.open(old_database)
+        RunStore.open(path)
