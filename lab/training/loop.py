@@ -24,6 +24,7 @@ from lab.training.device import SMALL_MODEL, Resources
 from lab.training.evaluate import Split
 from lab.training.optimizers import build_optimizer
 from lab.training.recording import Recorder
+from lab.training.usage import Usage
 
 FLUSH_SECONDS = 0.2
 """How often what was trained is handed to the recorder, and a person's wishes are heard."""
@@ -135,6 +136,7 @@ class TrainingLoop:
         self._gradient_norms: list[tuple[int, Tensor]] = []  # of the sampled steps among them
         self._whole_clock = Stopwatch(self.state.seconds)
         self._training_clock = Stopwatch(self.state.training_seconds)
+        self._usage = Usage(self.device)
         self._milestones = self._milestone_steps()
         self._sample_characters = sample_characters(config)
         self._sampled_every = math.ceil(config.steps / SAMPLED_METRICS)
@@ -142,6 +144,7 @@ class TrainingLoop:
     def run(self) -> Outcome:
         """Trains to the last step, or until a person's wish or divergence ends it."""
         self._whole_clock.start()
+        self._usage.start()
         try:
             if not self._first_evaluated:
                 self._evaluate()
@@ -266,6 +269,8 @@ class TrainingLoop:
         recorder.log("val/loss", state.step, [state.val_loss])
         if state.step > state.first_step:
             recorder.log("chars_per_second", state.step, [self._characters_per_second()])
+            for metric, value in self._usage.metrics().items():
+                recorder.log(metric, state.step, [value])
         if not math.isfinite(state.train_loss + state.val_loss):  # the last update has broken the weights
             broken = state.train_loss if math.isfinite(state.val_loss) else state.val_loss
             raise _DivergedError(f"diverged at step {state.step:,}: the evaluated loss is {broken}")

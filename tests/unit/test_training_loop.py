@@ -9,12 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from torch import Tensor
 from training_helpers import (
     CPU,
     TINY,
+    WALL_CLOCK_METRICS,
     MemoryRecorder,
     Trained,
     assert_same_weights,
@@ -71,7 +73,7 @@ def assert_same_end(undisturbed: Trained, first: Trained, step: int, resumed: Tr
     assert resumed.outcome == undisturbed.outcome
     assert_same_weights(resumed.weights, undisturbed.weights)
     assert_same_weights(dict(resumed.loop.best_weights), dict(undisturbed.loop.best_weights))
-    whole = {m: p for m, p in undisturbed.recorder.points.items() if m not in ("chars_per_second",)}
+    whole = {m: p for m, p in undisturbed.recorder.points.items() if m not in WALL_CLOCK_METRICS}
     assert joined_points(first.recorder, step, resumed.recorder) == whole
     samples = {at: text for at, text in first.recorder.samples.items() if at <= step} | resumed.recorder.samples
     assert samples == undisturbed.recorder.samples
@@ -102,6 +104,22 @@ def test_a_run_finishes_at_its_last_step(prose: Dataset, tmp_path: Path) -> None
     assert list(ended.losses) == list(range(1, STEPS + 1))
     assert list(ended.recorder.points["val/loss"]) == [0, 8, 16, 24, 32, 40]
     assert list(ended.recorder.points["train/eval_loss"]) == [0, 8, 16, 24, 32, 40]
+
+
+def test_each_evaluation_after_the_first_tells_what_the_process_takes(prose: Dataset, tmp_path: Path) -> None:
+    points = train(difficult(prose), prose, tmp_path).recorder.points
+    assert list(points["memory_mb"]) == list(points["cpu_percent"]) == [8, 16, 24, 32, 40]
+    resident = psutil.Process().memory_info().rss / 1e6
+    assert all(resident / 2 < value < 2 * resident for value in points["memory_mb"].values())
+    assert max(points["cpu_percent"].values()) > 0
+    assert "gpu_memory_mb" not in points, "it trained on the CPU"
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_its_memory_is_told_too(prose: Dataset, tmp_path: Path) -> None:
+    points = train(difficult(prose), prose, tmp_path, resources=Resources("cuda", "fp32", 1)).recorder.points
+    assert list(points["gpu_memory_mb"]) == [8, 16, 24, 32, 40]
+    assert all(value > 0 for value in points["gpu_memory_mb"].values())
     assert list(ended.recorder.samples) == [0, 8, 16, 24, 32, 40]
     assert len(ended.recorder.samples[8]) == 12
     assert len(ended.recorder.samples[40]) == 20
@@ -519,7 +537,7 @@ def test_a_run_paused_again_and_again_ends_as_an_undisturbed_one(prose: Dataset,
         checkpoint = part.recorder.read("complete", step)
     assert part.outcome == undisturbed.outcome
     assert_same_weights(part.weights, undisturbed.weights)
-    whole = {m: p for m, p in undisturbed.recorder.points.items() if m != "chars_per_second"}
+    whole = {m: p for m, p in undisturbed.recorder.points.items() if m not in WALL_CLOCK_METRICS}
     assert before.points == whole
 
 

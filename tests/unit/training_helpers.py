@@ -18,7 +18,8 @@ from lab.training.checkpoint import Checkpoint, read_checkpoint, weights_of
 from lab.training.device import Resources
 from lab.training.loop import Outcome, TrainingLoop
 
-WALL_CLOCK_METRICS = ("chars_per_second",)
+WALL_CLOCK_METRICS = ("chars_per_second", "memory_mb", "cpu_percent", "gpu_memory_mb")
+"""What another run of the same config need not repeat."""
 CPU = Resources("cpu", "fp32", 1)
 TINY: dict[str, dict[str, Any]] = {
     "bigram": {},
