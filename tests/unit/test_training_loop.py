@@ -104,6 +104,10 @@ def test_a_run_finishes_at_its_last_step(prose: Dataset, tmp_path: Path) -> None
     assert list(ended.losses) == list(range(1, STEPS + 1))
     assert list(ended.recorder.points["val/loss"]) == [0, 8, 16, 24, 32, 40]
     assert list(ended.recorder.points["train/eval_loss"]) == [0, 8, 16, 24, 32, 40]
+    assert list(ended.recorder.samples) == [0, 8, 16, 24, 32, 40]
+    assert len(ended.recorder.samples[8]) == 12
+    assert len(ended.recorder.samples[40]) == 20
+    assert ended.recorder.beats > 0
 
 
 def test_each_evaluation_after_the_first_tells_what_the_process_takes(prose: Dataset, tmp_path: Path) -> None:
@@ -120,10 +124,6 @@ def test_on_a_gpu_its_memory_is_told_too(prose: Dataset, tmp_path: Path) -> None
     points = train(difficult(prose), prose, tmp_path, resources=Resources("cuda", "fp32", 1)).recorder.points
     assert list(points["gpu_memory_mb"]) == [8, 16, 24, 32, 40]
     assert all(value > 0 for value in points["gpu_memory_mb"].values())
-    assert list(ended.recorder.samples) == [0, 8, 16, 24, 32, 40]
-    assert len(ended.recorder.samples[8]) == 12
-    assert len(ended.recorder.samples[40]) == 20
-    assert ended.recorder.beats > 0
 
 
 def test_its_final_losses_are_of_the_whole_split(prose: Dataset, tmp_path: Path) -> None:
