@@ -85,11 +85,13 @@ def _compose(name: str, seeds: int, quick: bool, dataset: str, dataset_as: str |
 def _train(store: RunStore, run_ids: Sequence[str]) -> None:
     """Waits until the worker has trained the runs; starts one where there is none. Raises `WorkerError`."""
     from lab.cli.output import say
+    from lab.cli.queue import say_where_paused
     from lab.queue.requests import start_worker, worker_pid
     from lab.store.lifecycle import ACTIVE
 
     if not run_ids:
         return
+    say_where_paused(store)
     starts = 0
     try:
         with _progress(len(run_ids)) as show:

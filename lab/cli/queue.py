@@ -13,11 +13,14 @@ from lab.cli import options
 from lab.errors import UsageError
 
 if TYPE_CHECKING:
-    from lab.store.run_store import NewRun, RunRow
+    from lab.store.run_store import NewRun, RunRow, RunStore
 
 queue = typer.Typer(help="Add runs to the queue, and look after it.")
 
 Runs = Annotated[list[str], typer.Argument(metavar="RUN", help="Ids, unique prefixes, or names.")]
+RunsOrAll = Annotated[
+    list[str] | None, typer.Argument(metavar="RUN", help="Ids, unique prefixes, or names; the whole queue without.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -61,6 +64,7 @@ def add(
         return
     with opened(path) as store:
         rows = store.add_runs(new)
+        say_where_paused(store)
     if as_json:
         print_json([run_document(row) for row in rows])
         return
@@ -84,6 +88,7 @@ def list_queue(as_json: options.AsJson = False, database: options.Database = Non
         with opened(path) as store:
             training = [run for by in ("worker", "command") for run in lifecycle.training_runs(store, by)]
             waiting = lifecycle.waiting_runs(store)
+            say_where_paused(store)
     if as_json:
         print_json([run_document(run) for run in (*training, *waiting)])
     elif training or waiting:
@@ -96,18 +101,27 @@ def list_queue(as_json: options.AsJson = False, database: options.Database = Non
 
 
 @queue.command("pause")
-def pause(runs: Runs, database: options.Database = None) -> None:
+def pause(runs: RunsOrAll = None, database: options.Database = None) -> None:
     """Take runs out of the queue, or stop them at a checkpoint.
 
-    `lab queue resume` has them go on.
+    Without RUN, nothing that waits starts; what trains goes on. `lab queue resume` undoes either.
     """
-    _each("pause", runs, database)
+    if runs:
+        _each("pause", runs, database)
+    else:
+        _whole_queue(database, pause=True)
 
 
 @queue.command("resume")
-def resume(runs: Runs, database: options.Database = None) -> None:
-    """Put paused runs back, at the head of the queue."""
-    _each("resume", runs, database)
+def resume(runs: RunsOrAll = None, database: options.Database = None) -> None:
+    """Put paused runs back, at the head of the queue.
+
+    Without RUN, a queue that was paused as a whole goes on.
+    """
+    if runs:
+        _each("resume", runs, database)
+    else:
+        _whole_queue(database, pause=False)
 
 
 @queue.command("stop")
@@ -172,6 +186,7 @@ def worker(
     if idle_seconds is not None:  # started in the background, to outlive whoever started it
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with opened(path) as store:
+        say_where_paused(store)
         Worker(store, slots=slots, say=say).run(until_empty=until_empty, idle_seconds=idle_seconds)
 
 
@@ -205,6 +220,30 @@ def _each(wish: str, names: list[str], database: options.Database) -> None:
             raise UsageError(
                 "; ".join(f"run {run.name} is {run.status}: it cannot {_DONE_TO[wish]}" for run in refused)
             )
+
+
+def _whole_queue(database: options.Database, *, pause: bool) -> None:
+    from lab.cli.output import say
+    from lab.cli.stored import stored_runs
+    from lab.store import lifecycle
+
+    with stored_runs(database) as store:
+        if pause:
+            changed = lifecycle.pause_queue(store)
+            say("the queue is paused" + ("; what trains goes on" if changed else " already"))
+            return
+        say("the queue goes on" if lifecycle.resume_queue(store) else "the queue is not paused")
+        if lifecycle.waiting_runs(store):
+            _say_where_none_trains(store.database.path)
+
+
+def say_where_paused(store: RunStore) -> None:
+    """Says so where what waits will not start."""
+    from lab.cli.output import say
+    from lab.store import lifecycle
+
+    if lifecycle.queue_paused(store):
+        say("the queue is paused; let it go on with: lab queue resume")
 
 
 def _say_what_would_be(new: Sequence[NewRun], as_json: bool) -> None:

@@ -166,7 +166,7 @@ class Worker:
         version = self._store.data_version()
         if version == self._last_version or self._free() <= 0:
             return
-        waiting = lifecycle.waiting_runs(self._store)
+        waiting = [] if lifecycle.queue_paused(self._store) else lifecycle.waiting_runs(self._store)
         for run in waiting:
             threads = min(self._threads(run), self._slots)
             if threads > self._free() or self._ending:

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from lab.errors import UsageError
 from lab.store.run_store import RunRow, RunStore, run_rows, run_table
-from lab.store.schema import Event
+from lab.store.schema import Event, Setting
 
 ACTIVE = ("queued", "training")
 ENDED = ("finished", "stopped", "diverged", "failed", "cancelled")
@@ -26,6 +26,9 @@ STATUSES = ("queued", "training", "paused", *ENDED)
 RETRYABLE = ("stopped", "failed", "cancelled", "diverged")
 FAILURES_ALLOWED = 3
 """A run fails for good after this many failures without a new checkpoint between."""
+
+_QUEUE_PAUSED = "queue_paused"
+"""The setting that is there while nothing that waits may start."""
 
 _c = run_table.c
 
@@ -78,16 +81,52 @@ def move(store: RunStore, run_id: str, place: int) -> bool:
         return True
 
 
+def take_back(store: RunStore, before: RunRow) -> bool:
+    """Makes a run stand as it did before a wish, while no attempt has been made at it since.
+
+    One that was training takes its wish back, or goes on from the checkpoint at which the wish was granted.
+    """
+    if before.status == "training":
+        return resume(store, before.id) or retry(store, before.id)
+    fields = ("status", "queue_position", "trained_by", "wish", "failures", "error", "ended_at")
+    values = {name: getattr(before, name) for name in fields}
+    with store.database.durable.begin() as connection:
+        if before.queue_position is not None:
+            values["queue_position"] = _free_position(connection, before.queue_position)
+        update = _update(before.id, ("queued", "paused", *ENDED), of_attempt=before.attempt, **values)
+        return bool(connection.execute(update).rowcount)
+
+
+def pause_queue(store: RunStore) -> bool:
+    """Nothing that waits starts until `resume_queue`; what trains goes on."""
+    with store.database.durable.begin() as connection:
+        insert = sa.insert(Setting).prefix_with("OR IGNORE").values(name=_QUEUE_PAUSED, value=str(time.time()))
+        return bool(connection.execute(insert).rowcount)
+
+
+def resume_queue(store: RunStore) -> bool:
+    """What waits may start again."""
+    with store.database.durable.begin() as connection:
+        return bool(connection.execute(sa.delete(Setting).where(Setting.name == _QUEUE_PAUSED)).rowcount)
+
+
+def queue_paused(store: RunStore) -> bool:
+    """Whether the queue as a whole is paused."""
+    with store.database.reader.connect() as connection:
+        return connection.scalar(sa.select(Setting.name).where(Setting.name == _QUEUE_PAUSED)) is not None
+
+
 # What the worker does
 
 
 def claim(store: RunStore, run_id: str | None = None) -> RunRow | None:
-    """Takes the first waiting run (or the one named) for training and counts the attempt.
+    """Takes the first waiting run (or the one named) for training and counts the attempt; None in a paused queue.
 
     A wish made to an attempt that was lost still stands.
     """
     with store.database.writer.begin() as connection:
         waiting = sa.select(_c.id).where(_c.status == "queued", _c.trashed_at.is_(None))
+        waiting = waiting.where(~sa.exists().where(Setting.name == _QUEUE_PAUSED))
         if run_id is not None:
             waiting = waiting.where(_c.id == run_id)
         first = waiting.order_by(_c.queue_position, _c.id).limit(1).scalar_subquery()
@@ -238,6 +277,15 @@ def _front(connection: sa.Connection) -> float:
 
 def _back(connection: sa.Connection) -> float:
     return float(connection.scalar(sa.select(sa.func.max(_c.queue_position)).where(_c.status == "queued")) or 0.0) + 1.0
+
+
+def _free_position(connection: sa.Connection, wanted: float) -> float:
+    """The wanted place in the queue, or one right before it where another run has taken it meanwhile."""
+    waiting = sa.select(_c.queue_position).where(_c.status == "queued", _c.queue_position <= wanted)
+    taken = list(connection.scalars(waiting.order_by(_c.queue_position.desc()).limit(2)))
+    if not taken or taken[0] != wanted:
+        return wanted
+    return (taken[1] + wanted) / 2 if len(taken) > 1 else wanted - 1.0
 
 
 def _log(connection: sa.Connection, run_id: str, level: str, text: str) -> None:

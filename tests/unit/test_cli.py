@@ -280,6 +280,19 @@ def test_the_queue_is_added_to_listed_and_put_in_another_order(lab: Lab) -> None
     assert stored("linear-1").status == "cancelled"
 
 
+def test_the_whole_queue_is_paused_and_goes_on(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    lab("queue", "add", "bigram", "--dataset", "prose.txt", "--steps", "20")
+    lab("queue", "pause")
+    lab("worker", "--until-empty", "--slots", "1")
+    assert stored("bigram-1").status == "queued"
+    capsys.readouterr()
+    assert run(["queue", "list"]) == 0
+    assert "the queue is paused; let it go on with: lab queue resume" in capsys.readouterr().err
+    lab("queue", "resume")
+    lab("worker", "--until-empty", "--slots", "1")
+    assert stored("bigram-1").status == "finished"
+
+
 def test_a_dry_run_queues_nothing(lab: Lab, database: Path) -> None:
     added = ("queue", "add", "bigram", "--dataset", "prose.txt", "--seeds", "2", "--dry-run")
     assert lab(*added).splitlines()[1].startswith("bigram: 3,000 steps, seed 1338, on ")

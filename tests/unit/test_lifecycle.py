@@ -255,6 +255,64 @@ def test_training_runs_are_told_apart_by_who_trains_them(store: RunStore, datase
     assert store.run(by_command.id).trained_by == "worker"
 
 
+def test_a_retry_is_taken_back_with_all_that_was_known_of_the_failure(store: RunStore, add_runs: AddRuns) -> None:
+    [run_id] = add_runs(1)
+    run = claimed(store)
+    lifecycle.attempt_failed(store, run_id, run.attempt, "out of memory", for_good=True)
+    before = store.run(run_id)
+    assert lifecycle.retry(store, run_id)
+    assert lifecycle.take_back(store, before)
+    assert store.run(run_id) == before
+
+
+def test_a_retry_that_trains_already_is_not_taken_back(store: RunStore, add_runs: AddRuns) -> None:
+    [run_id] = add_runs(1)
+    lifecycle.cancel(store, run_id)
+    before = store.run(run_id)
+    lifecycle.retry(store, run_id)
+    claimed(store)
+    assert not lifecycle.take_back(store, before)
+    assert store.run(run_id).status == "training"
+
+
+def test_taken_back_runs_stand_where_they_stood_in_the_queue(store: RunStore, add_runs: AddRuns) -> None:
+    ids = add_runs(4)
+    before = [store.run(run_id) for run_id in ids]
+    lifecycle.pause(store, ids[1])
+    lifecycle.cancel(store, ids[2])
+    lifecycle.move(store, ids[3], 1)  # gives every place anew, among them those that the others had
+    for run in before[1:3]:
+        assert lifecycle.take_back(store, run)
+    assert waiting(store)[:2] == [ids[3], ids[1]]
+    positions = [run.queue_position for run in lifecycle.waiting_runs(store)]
+    assert len(set(positions)) == 4
+
+
+def test_a_wish_to_a_training_run_is_taken_back_granted_or_not(store: RunStore, add_runs: AddRuns) -> None:
+    [run_id] = add_runs(1)
+    before = claimed(store)
+    lifecycle.stop(store, run_id)
+    assert lifecycle.take_back(store, before)
+    assert (store.run(run_id).status, store.run(run_id).wish) == ("training", None)
+    lifecycle.end(store, run_id, before.attempt, "stopped")
+    assert lifecycle.take_back(store, before)
+    assert store.run(run_id).status == "queued"
+
+
+def test_nothing_is_claimed_from_a_paused_queue(store: RunStore, add_runs: AddRuns) -> None:
+    first, second = add_runs(2)
+    claimed(store)
+    assert lifecycle.pause_queue(store)
+    assert not lifecycle.pause_queue(store)
+    assert lifecycle.queue_paused(store)
+    assert lifecycle.claim(store) is None
+    assert lifecycle.claim(store, second) is None
+    assert store.run(first).status == "training"
+    assert lifecycle.resume_queue(store)
+    assert not lifecycle.resume_queue(store)
+    assert claimed(store).id == second
+
+
 class Lives(RuleBasedStateMachine):
     """Runs that are asked, trained, lost and ended in any order, beside a model of what must come of it."""
 

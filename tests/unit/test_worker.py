@@ -150,6 +150,23 @@ def test_a_paused_run_is_left_alone_until_it_is_resumed(store: RunStore, add: Ad
     assert store.run(run_id).status == "finished"
 
 
+def test_a_paused_queue_keeps_what_waits_and_lets_go_on_what_trains(store: RunStore, add: Add) -> None:
+    add(**LONG)
+    add()
+
+    def pause_then_stop() -> None:
+        wait_until(lambda: store.runs()[0].step > 0)
+        lifecycle.pause_queue(store)
+        lifecycle.stop(store, store.runs()[0].id)
+
+    with meanwhile(pause_then_stop):
+        train(store, slots=1)
+    assert statuses(store) == ["stopped", "queued"]
+    lifecycle.resume_queue(store)
+    train(store)
+    assert statuses(store) == ["stopped", "finished"]
+
+
 def test_a_worker_ends_when_nothing_came_for_a_while(store: RunStore, add: Add) -> None:
     def later() -> None:
         wait_until(lambda: FileLock(worker_lock(store.database.path)).holder() is not None)
