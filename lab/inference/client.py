@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import itertools
+import queue
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from lab.errors import WorkerError
-from lab.inference.protocol import SampleRequest, Token, decode, encode, request_id_of, sample_message, token_of
+from lab.inference.protocol import (
+    SampleRequest,
+    Speed,
+    SpeedRequest,
+    Token,
+    decode,
+    encode,
+    request_id_of,
+    sample_message,
+    speed_of,
+    speed_request_message,
+    token_of,
+)
 
 
-def _nothing() -> None:
+def _nothing(*_: object) -> None:
     """What happens where nobody wants to know."""
 
 
@@ -21,11 +35,12 @@ def _nothing() -> None:
 class Listener:
     """Who hears the answers to one request; called on the client's own thread."""
 
-    token: Callable[[Token], None]
-    done: Callable[[], None]
-    failed: Callable[[str], None]
-    started: Callable[[], None] = _nothing
+    token: Callable[[Token], object] = _nothing
+    done: Callable[[], object] = _nothing
+    failed: Callable[[str], object] = _nothing
+    started: Callable[[], object] = _nothing
     """Its turn has come: torch is loaded, and what was asked before is answered."""
+    speed: Callable[[Speed], object] = _nothing
 
 
 class InferenceClient:
@@ -44,11 +59,27 @@ class InferenceClient:
 
     def sample(self, request: SampleRequest, listener: Listener) -> int:
         """Asks for text; returns the request's id, by which it can be cancelled. Raises `WorkerError`."""
+        return self._ask(lambda request_id: sample_message(request_id, request), listener)
+
+    def measure(self, request: SpeedRequest, listener: Listener) -> int:
+        """Asks how long a config trains here; returns the request's id. Raises `WorkerError`."""
+        return self._ask(lambda request_id: speed_request_message(request_id, request), listener)
+
+    def measured(self, request: SpeedRequest) -> Speed:
+        """How long a config trains here; waits for the answer. Raises `WorkerError` where there is none."""
+        answers: queue.SimpleQueue[Speed | str] = queue.SimpleQueue()
+        self.measure(request, Listener(speed=answers.put, failed=answers.put))
+        answer = answers.get()
+        if isinstance(answer, str):
+            raise WorkerError(answer)
+        return answer
+
+    def _ask(self, message: Callable[[int], dict[str, Any]], listener: Listener) -> int:
         with self._lock:
             request_id = next(self._ids)
             if self._helper is None or not self._helper.alive:
                 self._helper = _Helper()
-            self._helper.ask(request_id, encode(sample_message(request_id, request)), listener)
+            self._helper.ask(request_id, encode(message(request_id)), listener)
         return request_id
 
     def cancel(self, request_id: int) -> None:
@@ -146,6 +177,8 @@ class _Helper:
     def _hand_out(self, message: dict[str, object], listener: Listener) -> None:
         if "token" in message:
             listener.token(token_of(message))
+        elif "speed" in message:
+            listener.speed(speed_of(message))
         elif "started" in message:
             listener.started()
         else:

@@ -1,7 +1,8 @@
 """What the screen and the torch helper say to each other: one JSON object a line, requests in, answers out. No torch.
 
-A request has an `id`, and its answers carry it: `started` when its turn comes, any number of `token` answers, then one
-with `done` or `error`. `{"cancel": id}` ends a request early; it still answers `done`. What has no id is passed over.
+A request has an `id`, and its answers carry it: `started` when its turn comes, any number of `token` or `speed`
+answers, then one with `done` or `error`. `{"cancel": id}` ends a request early; it still answers `done`. What has no id
+is passed over.
 """
 
 from __future__ import annotations
@@ -38,6 +39,34 @@ class SampleRequest:
     top_p: float | None = None
     seed: int = 1337
     count: int = 1
+
+
+@dataclass(frozen=True)
+class SpeedRequest:
+    """How long a config would train on this machine, with so many threads of its CPU.
+
+    The config names its dataset; the database is where datasets that were added are looked for.
+    """
+
+    database: str
+    config_json: str
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What was measured of a config: seconds of a whole run (evaluations and samples included) and of a step.
+
+    `chars_per_second` is of training alone.
+    """
+
+    seconds: float
+    seconds_per_step: float
+    chars_per_second: float
+    parameters: int
+    device: str
+    precision: str
+    threads: int
 
 
 @dataclass(frozen=True)
@@ -107,6 +136,34 @@ def sample_request_of(message: dict[str, Any]) -> SampleRequest:
 def sample_message(request_id: int, request: SampleRequest) -> dict[str, Any]:
     """A request for text, ready to be encoded."""
     return {"id": request_id, "sample": asdict(request)}
+
+
+def speed_request_of(message: dict[str, Any]) -> SpeedRequest:
+    """The question for a config's speed that a message holds. Raises `UsageError` where it makes no sense."""
+    values = message.get("measure")
+    if not isinstance(values, dict) or values.keys() != {"database", "config_json", "threads"}:
+        raise UsageError("the request makes no sense: it has other fields")
+    request = SpeedRequest(**values)
+    if not isinstance(request.database, str) or not isinstance(request.config_json, str):
+        raise UsageError("the request makes no sense: it names no database or no config")
+    if isinstance(request.threads, bool) or not isinstance(request.threads, int) or not 1 <= request.threads <= 4096:
+        raise UsageError(f"threads={request.threads} must be between 1 and 4096")
+    return request
+
+
+def speed_request_message(request_id: int, request: SpeedRequest) -> dict[str, Any]:
+    """A question for a config's speed, ready to be encoded."""
+    return {"id": request_id, "measure": asdict(request)}
+
+
+def speed_message(request_id: int, speed: Speed) -> dict[str, Any]:
+    """An answer with a config's speed."""
+    return {"id": request_id, "speed": asdict(speed)}
+
+
+def speed_of(message: dict[str, Any]) -> Speed:
+    """The speed that an answer carries. Raises `KeyError` or `TypeError` where it carries none."""
+    return Speed(**message["speed"])
 
 
 def token_message(request_id: int, token: Token) -> dict[str, Any]:

@@ -18,22 +18,30 @@ import torch
 from sqlalchemy.exc import SQLAlchemyError
 from torch import nn
 
+from lab.config.run_config import from_json
+from lab.datasets.dataset import load_dataset
 from lab.datasets.tokenizer import CharacterTokenizer
 from lab.errors import LabError
 from lab.inference.protocol import (
     Likelihood,
     SampleRequest,
+    Speed,
+    SpeedRequest,
     Token,
     decode,
     encode,
     request_id_of,
     sample_request_of,
+    speed_message,
+    speed_request_of,
     token_message,
 )
 from lab.inference.sampling import SamplingOptions, next_probabilities, stream_logits
 from lab.inference.stored import choose_checkpoint, read_stored_checkpoint
+from lab.store.location import dataset_library
 from lab.store.run_store import RunStore
 from lab.training.checkpoint import Checkpoint
+from lab.training.speed import measure_speed
 
 MODELS_KEPT = 4
 LIKELIEST_SHOWN = 12
@@ -76,10 +84,10 @@ class Server:
         assert request_id is not None  # others are not let in
         self._answer({"id": request_id, "started": True})
         try:
-            for token in self._sample(sample_request_of(message)):
+            for answer in self._answers_to(request_id, message):
                 if request_id in self._cancelled:
                     break
-                self._answer(token_message(request_id, token))
+                self._answer(answer)
             self._answer({"id": request_id, "done": True})
         except LabError as error:
             self._answer({"id": request_id, "error": str(error)})
@@ -91,6 +99,16 @@ class Server:
     def _answer(self, message: dict[str, Any]) -> None:
         self._answers.write(encode(message))
         self._answers.flush()
+
+    def _answers_to(self, request_id: int, message: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """What a request is answered with, before `done`. Raises `LabError` and what torch and SQLAlchemy raise."""
+        if "measure" in message:
+            request = speed_request_of(message)
+            if request_id not in self._cancelled:
+                yield speed_message(request_id, _measured(request))
+            return
+        for token in self._sample(sample_request_of(message)):
+            yield token_message(request_id, token)
 
     def _sample(self, request: SampleRequest) -> Iterator[Token]:
         checkpoint, model = self._model(request)
@@ -112,6 +130,13 @@ class Server:
         while len(self._models) > MODELS_KEPT:
             self._models.popitem(last=False)
         return self._models[key]
+
+
+def _measured(request: SpeedRequest) -> Speed:
+    config = from_json(request.config_json)
+    dataset = load_dataset(config.dataset, config.dataset_as, library=dataset_library(Path(request.database)))
+    dataset.check_fits(config.context_length, every_position=config.predicts_every_position)
+    return measure_speed(config, dataset, request.threads)
 
 
 def _text(checkpoint: Checkpoint, model: nn.Module, request: SampleRequest, number: int) -> Iterator[Token]:

@@ -17,6 +17,7 @@ from lab.errors import LabError
 from lab.inference.client import InferenceClient
 from lab.tui import chart
 from lab.tui.edits import Edits
+from lab.tui.estimates import Estimates, MeasuringStarted, SpeedMeasured
 from lab.tui.first_events import FirstEvents
 from lab.tui.ladder_facts import LadderFacts, LadderFactsRead, read_ladder_facts
 from lab.tui.messages import Edited, ReadFailed, SnapshotRead, WorkerChanged
@@ -42,6 +43,8 @@ class LabApp(App[None]):
     ladder: var[LadderFacts] = var(LadderFacts, init=False)
     problem: var[str] = var("", init=False)
     worker: var[int | None] = var(None, init=False)
+    measured: var[int] = var(0, init=False)
+    """Changes whenever more is known of how long runs take here."""
 
     def __init__(self, database: Path, *, clock: Callable[[], float] = time.time) -> None:
         # A new database opens on the ladder; so does an empty one, as soon as it is known to be empty.
@@ -51,6 +54,7 @@ class LabApp(App[None]):
         self.clock = clock
         self.edits = Edits()
         self.inference = InferenceClient()
+        self.estimates = Estimates(database, lambda: self.inference, self.post_message)
         self.selected: str | None = None
         """The run that was last under the cursor of the Runs."""
         self.reader = Reader(database, self.post_message)
@@ -85,6 +89,7 @@ class LabApp(App[None]):
             self.run_worker(self.minder.run, thread=True, group="minder", exit_on_error=False)
             self.run_worker(chart.warm_up, thread=True, group="warm-up", exit_on_error=False)
         self._read_problem = ""
+        self.estimates.learn(message.snapshot)
         self.snapshot = message.snapshot
         for news in self._first_events.news(message.snapshot):
             self.notify(news, markup=False, timeout=10)
@@ -103,6 +108,12 @@ class LabApp(App[None]):
         self.worker = message.pid
         self._worker_problem = message.problem
         self._show_problem()
+
+    @on(SpeedMeasured)
+    @on(MeasuringStarted)
+    def _measured(self, message: SpeedMeasured | MeasuringStarted) -> None:
+        self.estimates.take(message)
+        self.measured += 1
 
     @on(Edited)
     def _edited(self, message: Edited) -> None:

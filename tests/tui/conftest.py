@@ -1,4 +1,4 @@
-"""One database for all tests of the screen, copied for each; and no worker is ever started."""
+"""One database for all tests of the screen, copied for each; no worker is ever started, and nothing is measured."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from tui_helpers import make_database
 
+from lab.inference.client import InferenceClient, Listener
+from lab.inference.protocol import SpeedRequest
 from lab.queue import requests
 from lab.store.run_store import RunStore
 
@@ -49,3 +51,16 @@ def worker_starts(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     monkeypatch.setattr(requests, "worker_pid", lambda path: 4242 if starts else None)
     monkeypatch.setattr(requests, "stop_worker", lambda path: bool(starts))
     return starts
+
+
+@pytest.fixture(autouse=True)
+def asked_speeds(monkeypatch: pytest.MonkeyPatch) -> list[tuple[SpeedRequest, Listener]]:
+    """What the torch helper would have been asked to measure; a test may answer."""
+    asked: list[tuple[SpeedRequest, Listener]] = []
+
+    def measure(self: InferenceClient, request: SpeedRequest, listener: Listener) -> int:
+        asked.append((request, listener))
+        return len(asked)
+
+    monkeypatch.setattr(InferenceClient, "measure", measure)
+    return asked

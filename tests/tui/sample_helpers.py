@@ -11,7 +11,7 @@ from typing import Any
 from tui_helpers import lab_app, named, opened, until
 
 from lab.inference.client import Listener
-from lab.inference.protocol import Likelihood, SampleRequest, Token
+from lab.inference.protocol import Likelihood, SampleRequest, Speed, SpeedRequest, Token
 from lab.tui.app import LabApp
 from lab.tui.screens.sample import SampleScreen
 from lab.tui.widgets.run_table import RunTable
@@ -24,6 +24,18 @@ class FakeClient:
     warm: bool = False
     asked: list[tuple[SampleRequest, Listener]] = field(default_factory=list)
     cancelled: list[int] = field(default_factory=list)
+    measuring: list[tuple[SpeedRequest, Listener]] = field(default_factory=list)
+
+    def measure(self, request: SpeedRequest, listener: Listener) -> int:
+        self.measuring.append((request, listener))
+        return 10_000 + len(self.measuring)
+
+    def answer_speed(self, seconds: float, which: int = -1) -> None:
+        """Says how long the config of a request trains here."""
+        request, listener = self.measuring[which]
+        listener.started()
+        listener.speed(Speed(seconds, seconds / 1000, 50_000.0, 4225, "cpu", "fp32", request.threads))
+        listener.done()
 
     def sample(self, request: SampleRequest, listener: Listener) -> int:
         self.asked.append((request, listener))

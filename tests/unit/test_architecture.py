@@ -54,6 +54,7 @@ def test_every_package_imports_only_what_it_may() -> None:
         ("lab.store.run_store", {"pydantic", "numpy", "sqlalchemy"}),
         ("lab.store.recorder", {"pydantic", "numpy", "sqlalchemy"}),
         ("lab.queue.requests", {"pydantic", "numpy", "sqlalchemy"}),
+        ("lab.queue.forecast", {"pydantic", "numpy", "sqlalchemy"}),
         ("lab.queue.worker", {"pydantic", "numpy", "sqlalchemy"}),
     ],
 )

@@ -15,9 +15,21 @@ from typing import Any
 import pytest
 
 from lab.cli.app import run as run_lab
+from lab.config.ladder import stage_config
 from lab.errors import UsageError, WorkerError
 from lab.inference.client import InferenceClient, Listener
-from lab.inference.protocol import LARGEST_LINE, SampleRequest, Token, decode, encode, sample_message, sample_request_of
+from lab.inference.protocol import (
+    LARGEST_LINE,
+    SampleRequest,
+    SpeedRequest,
+    Token,
+    decode,
+    encode,
+    sample_message,
+    sample_request_of,
+    speed_of,
+    speed_request_message,
+)
 from lab.inference.server import Server
 from lab.store.run_store import RunStore
 
@@ -181,6 +193,45 @@ def test_a_request_without_sense_is_refused(message: dict[str, Any]) -> None:
         sample_request_of(message)
 
 
+@pytest.fixture
+def small_config(prose_file: Path) -> str:
+    """The config of a bigram on a small text."""
+    return stage_config("bigram", dataset=str(prose_file), settings={"steps": 50}).to_json()
+
+
+def test_a_config_is_measured_and_the_next_request_answered(
+    trained: dict[str, SampleRequest], small_config: str, prose_file: Path, tmp_path: Path
+) -> None:
+    request = SpeedRequest(str(tmp_path / "new.db"), small_config, threads=1)
+    said = answers(speed_request_message(1, request), sample_message(2, trained["prose"]))
+    assert said[0] == {"id": 1, "started": True}
+    speed = speed_of(said[1])
+    assert speed.seconds > 50 * speed.seconds_per_step > 0
+    assert speed.parameters == len(set(prose_file.read_text())) ** 2
+    assert said[2] == {"id": 1, "done": True}
+    assert len(text_of(said, 2)) == 20
+    assert not (tmp_path / "new.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"threads": 0}, "threads=0 must be between 1"),
+        ({"threads": True}, "threads=True must be between 1"),
+        ({"threads": "two"}, "threads=two must be between 1"),
+        ({"config_json": "{"}, "the config is not JSON"),
+        ({"config_json": 7}, "it names no database or no config"),
+        ({"config_json": '{"stage": "x", "model": "bigram", "dataset": "nothing-here"}'}, "nothing-here"),
+        ({"more": 1}, "it has other fields"),
+    ],
+)
+def test_what_cannot_be_measured_is_said(small_config: str, change: dict[str, Any], said: str) -> None:
+    values = {"database": "/nowhere/runs.db", "config_json": small_config, "threads": 1, **change}
+    heard = answers({"id": 1, "measure": values})
+    assert said in heard[-1]["error"]
+    assert "\n" not in heard[-1]["error"]
+
+
 # The client, with the process
 
 
@@ -259,6 +310,14 @@ def test_a_killed_helper_is_said_to_have_died_and_the_next_request_starts_anothe
     _, again = asked(client, trained["prose"])
     assert len(again.text) == 20
     assert again.failure == ""
+
+
+def test_a_speed_can_be_waited_for(client: InferenceClient, small_config: str) -> None:
+    speed = client.measured(SpeedRequest("/nowhere/runs.db", small_config))
+    assert speed.chars_per_second > 0
+    assert speed.threads == 1
+    with pytest.raises(WorkerError, match="the config is not JSON"):
+        client.measured(SpeedRequest("/nowhere/runs.db", "{"))
 
 
 def test_a_closed_client_lets_go_of_its_process(trained: dict[str, SampleRequest]) -> None:

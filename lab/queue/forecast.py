@@ -1,0 +1,107 @@
+"""When runs will start and end: the queue played through, as the worker fills its slots. No torch.
+
+How long a run takes is measured: by finished runs that are equal but for the seed, else by training it for a moment.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.config.run_config import RunConfig
+from lab.inference.protocol import SpeedRequest
+from lab.queue.slots import cores, threads_for
+from lab.store.run_store import NewRun, RunRow
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run needs: seconds on so many threads."""
+
+    seconds: float
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Span:
+    """When a run starts and ends, in seconds from now."""
+
+    start: float
+    end: float
+
+
+def forecast(waiting: Sequence[Work], training: Sequence[Work] = (), *, slots: int | None = None) -> list[Span]:
+    """When each waiting run starts and ends, in their order; of those in training `seconds` is what is left.
+
+    As the worker does it: a run that needs more threads than are free keeps those behind it waiting too.
+    """
+    slots = slots or cores()
+    busy = [(work.seconds, min(work.threads, slots)) for work in training]
+    spans, now = [], 0.0
+    for work in waiting:
+        threads = min(work.threads, slots)
+        while slots - sum(taken for _, taken in busy) < threads:
+            now = min(end for end, _ in busy)
+            busy = [(end, taken) for end, taken in busy if end > now]
+        spans.append(Span(now, now + work.seconds))
+        busy.append((now + work.seconds, threads))
+    return spans
+
+
+def seconds_until_done(waiting: Sequence[Work], training: Sequence[Work] = (), *, slots: int | None = None) -> float:
+    """When the last of them ends, in seconds from now; 0 where there is nothing to do."""
+    spans = forecast(waiting, training, slots=slots)
+    return max([span.end for span in spans] + [work.seconds for work in training], default=0.0)
+
+
+def seconds_left(run: RunRow) -> float | None:
+    """What is left of a training run, at its pace so far; None before its first steps."""
+    if not run.step or run.seconds <= 0:
+        return None
+    return run.seconds * (run.steps - run.step) / run.step
+
+
+def known_seconds(runs: Iterable[RunRow]) -> dict[str, float]:
+    """Mean seconds of finished runs by group hash; a run that went on from another's checkpoint says nothing."""
+    of_group: dict[str, list[float]] = {}
+    for run in runs:
+        if run.status == "finished" and run.parent_id is None and run.kind == "training" and run.seconds > 0:
+            of_group.setdefault(run.group_hash, []).append(run.seconds)
+    return {group: statistics.fmean(seconds) for group, seconds in of_group.items()}
+
+
+def group_of(run: NewRun | RunRow) -> str:
+    """The group hash of a run, new or stored."""
+    return run.group_hash if isinstance(run, RunRow) else run.config.group_hash(run.dataset.sha256)
+
+
+def threads_of(config: RunConfig, vocabulary_size: int) -> int:
+    """Threads that the worker would give a run here."""
+    return threads_for(config, vocabulary_size, cores())
+
+
+def unknown(runs: Sequence[NewRun], known: Mapping[str, float]) -> dict[str, NewRun]:
+    """One run of each group whose time is not known yet, by group hash, in order."""
+    groups = {group_of(run): run for run in reversed(runs)}
+    in_order = dict.fromkeys(group_of(run) for run in runs)
+    return {group: groups[group] for group in in_order if group not in known}
+
+
+def speed_request(run: NewRun, database: Path) -> SpeedRequest:
+    """The question to the torch helper how long a run takes here."""
+    return SpeedRequest(
+        database=str(database),
+        config_json=run.config.to_json(),
+        threads=threads_of(run.config, len(run.dataset.vocabulary)),
+    )
+
+
+def works(runs: Sequence[NewRun], known: Mapping[str, float]) -> list[Work] | None:
+    """What new runs need; None while it is not known of every one."""
+    groups = [group_of(run) for run in runs]
+    if any(group not in known for group in groups):
+        return None
+    threads = [threads_of(run.config, len(run.dataset.vocabulary)) for run in runs]
+    return [Work(known[group], each) for group, each in zip(groups, threads, strict=True)]
