@@ -11,8 +11,9 @@ import numpy as np
 from lab import text
 from lab.analysis.smoothing import smooth
 from lab.tui.chart_frame import ChartContent, Line, Reference
+from lab.tui.run_colours import run_colour
 from lab.tui.snapshot import Curve, Snapshot
-from lab.tui.theme import blend, run_colour
+from lab.tui.theme import blend
 
 if TYPE_CHECKING:
     from lab.store.run_store import RunRow

@@ -11,8 +11,8 @@ from textual.message import Message
 
 from lab.errors import LabError
 from lab.tui.messages import ReadFailed, SnapshotRead
+from lab.tui.run_colours import run_slot
 from lab.tui.snapshot import Curve, Detail, References, Snapshot, Wanted
-from lab.tui.theme import run_slot
 
 if TYPE_CHECKING:
     from lab.store.run_store import RunRow, RunStore, SampleRow

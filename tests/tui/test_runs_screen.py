@@ -17,8 +17,8 @@ from lab.errors import WorkerError
 from lab.queue import requests
 from lab.store.recorder import RunRecorder
 from lab.store.run_store import RunStore
+from lab.tui.run_colours import run_colour, run_slot
 from lab.tui.snapshot import Snapshot
-from lab.tui.theme import run_colour, run_slot
 from lab.tui.widgets.detail_pane import DetailPane
 from lab.tui.widgets.filter_bar import FilterBar
 from lab.tui.widgets.loss_chart import LossChart

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from lab import text
-from lab.tui.theme import run_colour
+from lab.tui.run_colours import run_colour
 
 if TYPE_CHECKING:
     from lab.store.run_store import RunRow
