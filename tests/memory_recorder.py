@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lab.config.diagnostics import Reading
+
 
 class MemoryRecorder:
     """Keeps metrics, samples, events and facts; checkpoints are written where a folder is given, else forgotten."""
@@ -15,6 +17,7 @@ class MemoryRecorder:
         self.wish: Any = None
         self.beats = 0
         self.metrics: dict[str, dict[int, float]] = defaultdict(dict)
+        self.snapshots: dict[int, Sequence[Reading]] = {}
         self.samples: dict[int, str] = {}
         self.events: list[tuple[int, str, str]] = []
         self.facts: dict[str, object] = {}
@@ -29,6 +32,10 @@ class MemoryRecorder:
         """Keeps values at consecutive steps."""
         for offset, value in enumerate(values):
             self.metrics[metric][step + offset] = value
+
+    def snapshot(self, step: int, readings: Sequence[Reading]) -> None:
+        """Keeps what was read of each tensor."""
+        self.snapshots[step] = readings
 
     def sample(self, step: int, text: str) -> None:
         """Keeps a text."""

@@ -11,14 +11,24 @@ Migration = Callable[[sa.Connection], None]
 _TABLES_OF_2 = (
     "DROP TABLE histogram",  # no lab had written to it
     """
-    CREATE TABLE histogram (
+    CREATE TABLE tensor (
+        id INTEGER NOT NULL,
         run_id VARCHAR NOT NULL,
-        tensor VARCHAR NOT NULL,
+        name VARCHAR NOT NULL,
         kind VARCHAR NOT NULL,
+        edges VARCHAR NOT NULL,
+        PRIMARY KEY (id),
+        UNIQUE (run_id, name, kind),
+        FOREIGN KEY(run_id) REFERENCES run (id) ON DELETE CASCADE
+    )
+    """,
+    """
+    CREATE TABLE histogram (
+        tensor_id INTEGER NOT NULL,
+        bucket INTEGER NOT NULL,
         step INTEGER NOT NULL,
         first_step INTEGER NOT NULL,
         snapshots INTEGER NOT NULL,
-        edges VARCHAR NOT NULL,
         bins BLOB NOT NULL,
         mean DOUBLE,
         std DOUBLE,
@@ -26,9 +36,9 @@ _TABLES_OF_2 = (
         high DOUBLE,
         saturated DOUBLE,
         dead DOUBLE,
-        ratio DOUBLE,
-        PRIMARY KEY (run_id, tensor, kind, step),
-        FOREIGN KEY(run_id) REFERENCES run (id) ON DELETE CASCADE
+        log10_ratio DOUBLE,
+        PRIMARY KEY (tensor_id, bucket),
+        FOREIGN KEY(tensor_id) REFERENCES tensor (id) ON DELETE CASCADE
     )
      WITHOUT ROWID
     """,

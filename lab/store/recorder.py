@@ -19,15 +19,19 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from lab.config.diagnostics import Edges, Kind, Reading
 from lab.errors import AttemptLostError, LabError, StoreError
+from lab.store.histograms import MergedHistogram, snapshot_bucket
 from lab.store.location import run_folder
 from lab.store.run_store import RunStore, run_table
-from lab.store.schema import LARGEST_POINT_COUNT, Checkpoint, Event, Metric, Point, Sample
+from lab.store.schema import LARGEST_POINT_COUNT, Checkpoint, Event, Histogram, Metric, Point, Sample, Tensor
 
 BATCHES_WAITING = 64
 """Batches that may wait for the database before training does."""
 COMPLETE_CHECKPOINTS_KEPT = 2
 CHECKPOINT_SUFFIXES = (".safetensors", ".partial")
+_HISTOGRAMS = "histograms"
+"""Where a checkpoint keeps those that are half filled, beside the metrics."""
 
 
 def bucket_width(steps: int) -> int:
@@ -73,9 +77,10 @@ class _Batch:
     samples: dict[int, str] = field(default_factory=dict)
     events: list[tuple[float, int, str, str]] = field(default_factory=list)
     facts: dict[str, object] = field(default_factory=dict)
+    histograms: dict[tuple[str, Kind, Edges, int], tuple[object, ...]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.buckets or self.samples or self.events or self.facts)
+        return bool(self.buckets or self.samples or self.events or self.facts or self.histograms)
 
 
 class RunRecorder:
@@ -98,12 +103,15 @@ class RunRecorder:
         self._store = store
         self._run_id = run_id
         self._attempt = attempt
+        self._steps = steps
         self._width = bucket_width(steps)
         self._beat = beat
         self._on_progress = on_progress
         self._open: dict[str, Bucket] = {}
+        self._open_histograms: dict[tuple[str, Kind], MergedHistogram] = {}
         self._batch = _Batch()
         self._metric_ids: dict[str, int] = {}
+        self._tensor_ids: dict[tuple[str, Kind], int] = {}
         self._wish: Any = None
         self._asked: str | None = None
         self._failure: Exception | None = None
@@ -139,6 +147,19 @@ class RunRecorder:
         if bucket is not None:
             buckets[metric, bucket.number] = bucket.row()
 
+    def snapshot(self, step: int, readings: Sequence[Reading]) -> None:
+        """Keeps what diagnostics read of each tensor at a step, merged with its neighbours in a long run."""
+        self._check()
+        bucket = snapshot_bucket(step, self._steps, len(readings))
+        for reading in readings:
+            tensor = reading.tensor, reading.kind
+            merged = self._open_histograms.get(tensor)
+            if merged is None or merged.bucket != bucket:
+                merged = MergedHistogram(*tensor, reading.edges, bucket, first_step=step, step=step)
+                self._open_histograms[tensor] = merged
+            merged.add(step, reading)
+            self._batch.histograms[*tensor, reading.edges, bucket] = merged.row()
+
     def sample(self, step: int, text: str) -> None:
         """Keeps what the model wrote at a step."""
         self._batch.samples[step] = text
@@ -165,14 +186,20 @@ class RunRecorder:
         self._jobs.put(lambda: self._write_checkpoint(kind, step, write))
 
     def open_buckets(self) -> dict[str, Any]:
-        """The half-filled buckets, as JSON values."""
-        return {metric: asdict(bucket) for metric, bucket in self._open.items()}
+        """The half-filled buckets, as JSON values: of metrics by name, and the histograms together."""
+        metrics: dict[str, Any] = {metric: asdict(bucket) for metric, bucket in self._open.items()}
+        return metrics | {_HISTOGRAMS: [merged.to_json() for merged in self._open_histograms.values()]}
 
     def restore_buckets(self, open_buckets: Mapping[str, Any]) -> None:
         """Goes on with half-filled buckets; their rows, which resuming deleted, are written again."""
-        self._open = {metric: Bucket(**values) for metric, values in open_buckets.items()}
+        histograms = [MergedHistogram.from_json(values) for values in open_buckets.get(_HISTOGRAMS, ())]
+        metrics = {metric: values for metric, values in open_buckets.items() if metric != _HISTOGRAMS}
+        self._open = {metric: Bucket(**values) for metric, values in metrics.items()}
         for metric, bucket in self._open.items():
             self._batch.buckets[metric, bucket.number] = bucket.row()
+        self._open_histograms = {(merged.tensor, merged.kind): merged for merged in histograms}
+        for merged in histograms:
+            self._batch.histograms[merged.tensor, merged.kind, merged.edges, merged.bucket] = merged.row()
 
     def drain(self) -> None:
         """Waits until everything handed over is written. Raises what went wrong."""
@@ -215,6 +242,12 @@ class RunRecorder:
             rows = [(self._metric_id(connection, metric), *row) for (metric, _), row in batch.buckets.items()]
             if rows:
                 connection.exec_driver_sql(_UPSERT_POINT, rows)
+            histograms = [
+                (self._tensor_id(connection, name, kind, edges), *row)
+                for (name, kind, edges, _), row in batch.histograms.items()
+            ]
+            if histograms:
+                connection.exec_driver_sql(_UPSERT_HISTOGRAM, histograms)
             for step, text in batch.samples.items():
                 connection.execute(
                     sa.insert(Sample).prefix_with("OR REPLACE").values(run_id=self._run_id, step=step, text=text)
@@ -241,6 +274,14 @@ class RunRecorder:
         if name not in self._metric_ids:
             self._metric_ids[name] = _metric_id(connection, self._run_id, name, self._width)
         return self._metric_ids[name]
+
+    def _tensor_id(self, connection: sa.Connection, name: str, kind: Kind, edges: Edges) -> int:
+        if (name, kind) not in self._tensor_ids:
+            same = sa.and_(Tensor.run_id == self._run_id, Tensor.name == name, Tensor.kind == kind)
+            new = sa.insert(Tensor).prefix_with("OR IGNORE")
+            connection.execute(new.values(run_id=self._run_id, name=name, kind=kind, edges=edges))
+            self._tensor_ids[name, kind] = connection.execute(sa.select(Tensor.id).where(same)).scalar_one()
+        return self._tensor_ids[name, kind]
 
     def _write_checkpoint(self, kind: str, step: int, write: Callable[[Path], None]) -> None:
         folder = run_folder(self._store.database.path, self._run_id)
@@ -285,6 +326,9 @@ def begin_attempt(store: RunStore, run_id: str, attempt: int, from_step: int) ->
         metrics = sa.select(Metric.id).where(Metric.run_id == run_id)
         after = Point.step > from_step if from_step else sa.true()
         connection.execute(sa.delete(Point).where(Point.metric_id.in_(metrics), after))
+        tensors = sa.select(Tensor.id).where(Tensor.run_id == run_id)
+        later_histogram = Histogram.step > from_step if from_step else sa.true()
+        connection.execute(sa.delete(Histogram).where(Histogram.tensor_id.in_(tensors), later_histogram))
         later_sample = Sample.step > from_step if from_step else sa.true()
         connection.execute(sa.delete(Sample).where(Sample.run_id == run_id, later_sample))
         later_checkpoint = sa.and_(Checkpoint.run_id == run_id, Checkpoint.step > from_step)
@@ -299,6 +343,10 @@ def begin_attempt(store: RunStore, run_id: str, attempt: int, from_step: int) ->
 _UPSERT_POINT = (
     f"INSERT OR REPLACE INTO {Point.__tablename__} (metric_id, bucket, step, value, low, high, nonfinite) "
     "VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+_UPSERT_HISTOGRAM = (
+    f"INSERT OR REPLACE INTO {Histogram.__tablename__} (tensor_id, bucket, step, first_step, snapshots, bins, mean, "
+    "std, low, high, saturated, dead, log10_ratio) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 

@@ -114,21 +114,33 @@ class Point(Base):
     __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 (as SQLAlchemy documents it)
 
 
-class Histogram(Base):
-    """How the values of one tensor were spread at one snapshot of the diagnostics, or at several merged neighbours.
+class Tensor(Base):
+    """A tensor of a run's model that diagnostics look at: its name, what of it is kept, and the edges of its bins."""
 
-    The edges of the bins are fixed, so that snapshots add up exactly; `step` is the last of those in it.
+    __tablename__ = "tensor"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    kind: Mapped[str]
+    edges: Mapped[str]
+
+    __table_args__ = (UniqueConstraint("run_id", "name", "kind"),)
+
+
+class Histogram(Base):
+    """How a tensor's values were spread at one snapshot of the diagnostics, or at several neighbours, merged.
+
+    The edges of the bins are fixed, so that neighbours add up exactly; `step` is the last of those in it.
     """
 
     __tablename__ = "histogram"
 
-    run_id: Mapped[str] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
-    tensor: Mapped[str] = mapped_column(primary_key=True)
-    kind: Mapped[str] = mapped_column(primary_key=True)
-    step: Mapped[int] = mapped_column(primary_key=True)
+    tensor_id: Mapped[int] = mapped_column(ForeignKey("tensor.id", ondelete="CASCADE"), primary_key=True)
+    bucket: Mapped[int] = mapped_column(primary_key=True)
+    step: Mapped[int]
     first_step: Mapped[int]
     snapshots: Mapped[int]
-    edges: Mapped[str]
     bins: Mapped[bytes] = mapped_column(LargeBinary)
     mean: Mapped[float | None]
     std: Mapped[float | None]
@@ -136,7 +148,7 @@ class Histogram(Base):
     high: Mapped[float | None]
     saturated: Mapped[float | None]
     dead: Mapped[float | None]
-    ratio: Mapped[float | None]
+    log10_ratio: Mapped[float | None]
 
     __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 (as SQLAlchemy documents it)
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from lab.config.diagnostics import Reading
+
 CheckpointKind = Literal["complete", "best", "milestone"]
 Wish = Literal["pause", "stop", "cancel"]
 
@@ -24,6 +26,10 @@ class Recorder(Protocol):
 
     def log(self, metric: str, step: int, values: Sequence[float]) -> None:
         """Adds values of a metric at consecutive steps, the first at `step`. Any value may be NaN or infinite."""
+        ...
+
+    def snapshot(self, step: int, readings: Sequence[Reading]) -> None:
+        """Keeps what diagnostics read of each tensor at a step; always of the same tensors in the same order."""
         ...
 
     def sample(self, step: int, text: str) -> None:

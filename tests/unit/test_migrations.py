@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from lab.errors import StoreError
 from lab.store.engine import migration_engine
+from lab.store.histograms import read_histograms
 from lab.store.migration_steps import MIGRATIONS, Migration
 from lab.store.migrations import migrate
 from lab.store.run_store import RunStore
@@ -98,6 +99,17 @@ def test_an_old_database_keeps_all_that_was_in_it(released: int, tmp_path: Path)
     store.close()
 
 
+def test_histograms_of_this_version_are_read(tmp_path: Path) -> None:
+    path = Path(shutil.copyfile(FIXTURES / f"runs-schema-{SCHEMA_VERSION}.db", tmp_path / "runs.db"))
+    store = RunStore.open(path)
+    weights, gradients = read_histograms(store, store.runs()[0].id)
+    assert (weights.tensor, weights.kind, gradients.kind) == ("head.weight", "weights", "weight-gradients")
+    assert weights.steps.tolist() == gradients.steps.tolist() == [20, 40]
+    assert weights.counts[1].tolist() == [40 * (place % 3) for place in range(64)]
+    assert gradients.log10_ratios.tolist() == [-2.5, -2.5]
+    store.close()
+
+
 def test_the_committed_database_is_what_its_script_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = importlib.util.spec_from_file_location("make_database", FIXTURES / "make_database.py")
     assert spec is not None
@@ -107,7 +119,7 @@ def test_the_committed_database_is_what_its_script_makes(tmp_path: Path, monkeyp
     monkeypatch.setattr("time.time", lambda: script.NOW)
     script.make(tmp_path / "runs.db")
     committed = FIXTURES / f"runs-schema-{SCHEMA_VERSION}.db"
-    for table in ("point", "metric", "sample", "checkpoint", "event", "dataset"):
+    for table in ("point", "metric", "tensor", "histogram", "sample", "checkpoint", "event", "dataset"):
         assert rows(tmp_path / "runs.db", table) == rows(committed, table), table
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lab.config.diagnostics import Reading
 from lab.config.ladder import stage_config
 from lab.config.run_config import RunConfig
 from lab.datasets.dataset import Dataset
@@ -56,6 +57,7 @@ class MemoryRecorder:
     folder: Path
     wishes: Mapping[int, str] = field(default_factory=dict)
     points: dict[str, dict[int, float]] = field(default_factory=dict)
+    snapshots: dict[int, Sequence[Reading]] = field(default_factory=dict)
     samples: dict[int, str] = field(default_factory=dict)
     events: list[tuple[int, str]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -79,6 +81,10 @@ class MemoryRecorder:
             kept[step + place] = value
         if metric == "train/loss":
             self._step = step + len(values) - 1
+
+    def snapshot(self, step: int, readings: Sequence[Reading]) -> None:
+        assert step not in self.snapshots, f"step {step} was looked at twice"
+        self.snapshots[step] = readings
 
     def sample(self, step: int, text: str) -> None:
         self.samples[step] = text
