@@ -46,7 +46,8 @@ def sample(
     with stored_runs(database) as store:
         run = store.resolve(run_name)
         from lab.inference.sampling import SamplingOptions, sample_texts
-        from lab.inference.stored import choose_checkpoint, read_stored_checkpoint
+        from lab.inference.stored import read_stored_checkpoint
+        from lab.store.checkpoints import choose_checkpoint
 
         options_ = SamplingOptions(temperature, top_k, top_p, seed)
         row = choose_checkpoint(store, run, checkpoint)

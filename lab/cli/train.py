@@ -66,10 +66,12 @@ def continue_run(
     More steps, another lr, whatever keeps the shapes.
     """
     from lab.cli.stored import stored_runs
+    from lab.config.run_config import parse_settings
+    from lab.queue.child_requests import ChildRequest, compose_child
 
     with stored_runs(database) as store:
         parent = store.resolve(run_name)
-        new = _child(store, parent, checkpoint, steps, settings, name)
+        new = compose_child(ChildRequest(parent, checkpoint, steps, parse_settings(settings or []), name), store)
         path = store.database.path
     raise typer.Exit(_train_in_foreground(path, new, as_json))
 
@@ -95,34 +97,6 @@ def run_request(
     if dataset_as not in (None, "stream", "words"):
         raise UsageError(f"--as {dataset_as}: must be 'stream' or 'words'")
     return RunRequest(stage, dataset, dataset_as, values, seeds, name, tags)  # type: ignore[arg-type]
-
-
-def _child(
-    store: RunStore, parent: RunRow, which: str, steps: int | None, settings: list[str] | None, name: str
-) -> NewRun:
-    """A child run of a parent's checkpoint. Raises `ConfigError` on changes that do not keep the shapes."""
-    from lab.config.run_config import parse_settings
-    from lab.errors import ConfigError
-    from lab.inference.stored import choose_checkpoint
-    from lab.models.build import build_model
-    from lab.queue.requests import dataset_facts, dataset_of
-    from lab.store.run_store import NewRun, check_name
-
-    check_name(name)
-    row = choose_checkpoint(store, parent, which)
-    more = parent.steps if steps is None else steps
-    if more < 1:
-        raise ConfigError(f"steps={more} must be at least 1")
-    config = parent.config.replace(**(parse_settings(settings or []) | {"steps": row.step + more}))
-    dataset = dataset_of(parent, store.database.path)
-    shapes = [
-        {key: value.shape for key, value in build_model(each, dataset.vocabulary_size).named_parameters()}
-        for each in (parent.config, config)
-    ]
-    if shapes[0] != shapes[1] or config.dataset != parent.config.dataset:
-        raise ConfigError(f"these changes do not keep the shapes and the dataset of {parent.name}; train a new run")
-    dataset.check_fits(config.context_length, every_position=config.predicts_every_position)
-    return NewRun(config, dataset_facts(dataset), name, parent_id=parent.id, parent_step=row.step)
 
 
 def _train_in_foreground(path: Path, new: NewRun, as_json: bool) -> int:

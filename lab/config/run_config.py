@@ -214,6 +214,21 @@ class RunConfig(BaseModel):
         return self.model != "mlp"
 
     @property
+    def weights_layout(self) -> tuple[object, ...]:
+        """What the names and shapes of the weights follow from: with equal ones, weights go over from run to run."""
+        layout: tuple[object, ...] = (self.model,)
+        if self.model != "bigram":
+            layout += (self.embedding_dim, self.layers, self.bias, self.tied_embeddings)
+        if self.model == "mlp":
+            # Dropout layers stand between hidden ones, and so change the later ones' names.
+            layout += (self.context_length, self.hidden_dim, self.layers > 1 and self.dropout > 0)
+        if self.model == "transformer":
+            layout += (self.attention_width, self.feed_forward_multiple, self.norm, self.output_projection)
+            layout += (self.attention, self.value_projection)
+            layout += (self.context_length if self.positions == "learned" else None,)
+        return layout
+
+    @property
     def evaluation_interval(self) -> int:
         """Steps between evaluations: about 25 of them in a run."""
         return self.eval_every or max(1, round(self.steps / 25))

@@ -37,7 +37,8 @@ from lab.inference.protocol import (
     token_message,
 )
 from lab.inference.sampling import SamplingOptions, next_probabilities, stream_logits
-from lab.inference.stored import choose_checkpoint, read_stored_checkpoint
+from lab.inference.stored import read_stored_checkpoint
+from lab.store.checkpoints import choose_checkpoint
 from lab.store.location import dataset_library
 from lab.store.run_store import RunStore
 from lab.training.checkpoint import Checkpoint

@@ -107,7 +107,10 @@ class Reader:
         return Snapshot(
             runs=runs,
             slots=dict(self._slots),
-            curves={run.id: self._curves.read(store, run) for run in drawn},
+            curves={
+                run.id: self._curves.read(store, run, wanted.metrics if run.id == wanted.detail else ())
+                for run in drawn
+            },
             references=self._read_references(store, runs),
             detail=self._read_detail(store, wanted.detail) if wanted.detail in by_id else None,
             samples={run_id: self._last_sample(store, by_id[run_id]) for run_id in wanted.samples if run_id in by_id},
@@ -149,20 +152,20 @@ class _CurveCache:
 
     def __init__(self) -> None:
         self._curves: dict[tuple[str, str], Curve] = {}
-        self._states: dict[str, tuple[object, ...]] = {}
+        self._states: dict[tuple[str, str], tuple[object, ...]] = {}
 
-    def read(self, store: RunStore, run: RunRow) -> dict[str, Curve]:
-        """The curves of one run, as they are now."""
-        before = self._states.get(run.id)
+    def read(self, store: RunStore, run: RunRow, more: Iterable[str] = ()) -> dict[str, Curve]:
+        """The usual curves of one run, and more of its metrics, as they are now."""
         state = (run.attempt, run.status, run.ended_at)
-        if before is None or before[0] != run.attempt:
-            for metric in CURVES:
-                self._curves.pop((run.id, metric), None)
-        if before != state or run.status == "training":
-            for metric in CURVES:
-                self._curves[run.id, metric] = self._extended(store, run, metric)
-            self._states[run.id] = state
-        return {metric: self._curves[run.id, metric] for metric in CURVES}
+        metrics = (*CURVES, *more)
+        for key in ((run.id, metric) for metric in metrics):
+            before = self._states.get(key)
+            if before is None or before[0] != run.attempt:
+                self._curves.pop(key, None)
+            if before != state or run.status == "training":
+                self._curves[key] = self._extended(store, run, key[1])
+                self._states[key] = state
+        return {metric: self._curves[run.id, metric] for metric in metrics}
 
     def _extended(self, store: RunStore, run: RunRow, metric: str) -> Curve:
         import numpy as np

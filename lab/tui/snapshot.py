@@ -58,6 +58,8 @@ class Wanted:
 
     curves: tuple[str, ...] = ()
     detail: str | None = None
+    metrics: tuple[str, ...] = ()
+    """Metrics, beside the losses and the speed, of the run whose detail is wanted."""
     samples: tuple[str, ...] = ()
     """Runs whose last sample is shown."""
 
