@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,4 +49,7 @@ async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(pictures(Path(sys.argv[1]), Path(__file__).parent))
+    with tempfile.TemporaryDirectory() as aside:  # nothing that was chosen or marked before shows
+        os.environ.update(XDG_CONFIG_HOME=aside, COLORTERM="truecolor")
+        copied = shutil.copyfile(sys.argv[1], Path(aside) / "runs.db")
+        asyncio.run(pictures(Path(copied), Path(__file__).parent))

@@ -10,8 +10,10 @@ from typing import Any, ClassVar
 
 from textual import on
 from textual.app import App
+from textual.notifications import SeverityLevel
 from textual.reactive import var
 from textual.screen import Screen
+from textual.timer import Timer
 
 from lab.errors import LabError
 from lab.inference.client import InferenceClient
@@ -20,13 +22,17 @@ from lab.tui.edits import Edits
 from lab.tui.estimates import Estimates, MeasuringStarted, SpeedMeasured
 from lab.tui.first_events import FirstEvents
 from lab.tui.ladder_facts import LadderFacts, LadderFactsRead, read_ladder_facts
-from lab.tui.messages import Edited, ReadFailed, SnapshotRead, WorkerChanged
+from lab.tui.messages import Edited, NotRemembered, ReadFailed, SnapshotRead, WorkerChanged
 from lab.tui.modes import loaders
 from lab.tui.palette import LabCommands
 from lab.tui.reader import Reader
+from lab.tui.remembered import RememberedFile, screen_path, settings_path
 from lab.tui.snapshot import Snapshot
-from lab.tui.theme import DARK, LIGHT
+from lab.tui.theme import DARK, OWN_THEMES, PRESENTER, SIXTEEN_COLOURS
 from lab.tui.worker_minder import WorkerMinder
+
+WRITE_AFTER_SECONDS = 0.5
+"""From a change of what is remembered until it is written: whoever turns a knob turns it again."""
 
 
 class LabApp(App[None]):
@@ -63,26 +69,119 @@ class LabApp(App[None]):
         self._first_events = FirstEvents()
         self._ladder_asked = False
         self._ended_before_worker = 0
+        self.settings = RememberedFile(settings_path())
+        self.settings.read()  # a small file, and the first frame has its colours from it
+        self.remembered = RememberedFile(screen_path(database))
+        """How the screens of this database were left."""
+        self._write_timer: Timer | None = None
+        self._said_not_remembered: set[Path] = set()
+        self.said = ""
+        """What is said at the top where nothing may pop up."""
+        self._said_timer: Timer | None = None
 
     def on_mount(self) -> None:
         """Reads once the first frame is out: opening the store imports much."""
-        for theme in (DARK, LIGHT):
+        for theme in OWN_THEMES:
             self.register_theme(theme)
-        self.theme = DARK.name
+        chosen = self.settings.get("theme")
+        self.theme = chosen if isinstance(chosen, str) and chosen in self.available_themes else DARK.name
+        self.theme_changed_signal.subscribe(self, lambda theme: self._remember_theme(theme.name))
         self.call_after_refresh(self._start_threads)
 
     def _start_threads(self) -> None:
-        self.run_worker(self.reader.run, thread=True, group="reader", exit_on_error=False)
+        def read() -> None:
+            self.remembered.read()
+            self.reader.run()
+
+        self.run_worker(read, thread=True, group="reader", exit_on_error=False)
 
     def on_unmount(self) -> None:
         """Ends the threads; the worker goes on."""
         self.reader.stop()
         self.minder.stop()
         self.inference.close()
+        self._write_remembered()
+
+    # How it looks, and what of that is remembered
+
+    @property
+    def presenting(self) -> bool:
+        """Whether it is shown to a room: thick lines, large figures, and nothing that pops up."""
+        return self.theme == PRESENTER.name
+
+    @property
+    def marker_style(self) -> str:
+        """What charts draw their lines with: `block` for a projector, else `braille`."""
+        return "block" if self.presenting else "braille"
+
+    def get_css_variables(self) -> dict[str, str]:
+        """The theme's colours; on a terminal with 16 of them, some that can be told apart there."""
+        variables = super().get_css_variables()
+        if self.console.color_system == "standard":
+            variables.update(SIXTEEN_COLOURS[self.current_theme.dark])
+        return variables
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = True,
+    ) -> None:
+        """Says something in passing: in a toast, or at the top where nothing may pop up."""
+        if not self.presenting:
+            super().notify(message, title=title, severity=severity, timeout=timeout, markup=markup)
+            return
+        self._say(message)
+        if self._said_timer is not None:
+            self._said_timer.stop()
+        self._said_timer = self.set_timer(timeout or self.NOTIFICATION_TIMEOUT, lambda: self._say(""))
+
+    def _say(self, message: str) -> None:
+        from lab.tui.screens.lab_screen import LabScreen
+
+        self.said = message
+        for screen in self.screen_stack:
+            if isinstance(screen, LabScreen) and screen.is_whole:
+                screen.show_status()
+
+    def remember(self, name: str, values: dict[str, Any]) -> None:
+        """Takes over how a screen looks now; it is written soon, and on a thread."""
+        if self.loaded and self.remembered.put(name, values):
+            self._write_soon()
+
+    def _remember_theme(self, name: str) -> None:
+        if self.settings.put("theme", name):
+            self._write_soon()
+
+    def _write_soon(self) -> None:
+        if self._write_timer is None:
+            self._write_timer = self.set_timer(WRITE_AFTER_SECONDS, self._write_on_thread)
+
+    def _write_on_thread(self) -> None:
+        self._write_timer = None
+        self.run_worker(self._write_remembered, thread=True, group="remembering", exit_on_error=False)
+
+    def _write_remembered(self) -> None:
+        for file in (self.settings, self.remembered):
+            try:
+                file.write()
+            except OSError as error:
+                self.post_message(NotRemembered(file.path, error.strerror or str(error)))
+
+    @on(NotRemembered)
+    def _not_remembered(self, message: NotRemembered) -> None:
+        if message.path not in self._said_not_remembered:
+            self._said_not_remembered.add(message.path)
+            said = f"what you choose here is not remembered: {message.path}: {message.reason}"
+            self.notify(said, severity="warning", markup=False)
 
     @on(SnapshotRead)
     def _read(self, message: SnapshotRead) -> None:
         if not self.loaded:
+            self.set_reactive(LabApp.snapshot, message.snapshot)  # so that both are shown at once
             self.loaded = True
             if not message.snapshot.runs and len(self.screen_stack) == 1:
                 self.switch_mode("ladder")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from textual.message import Message
 
@@ -48,3 +49,11 @@ class Edited(Message):
 
     text: str
     failed: bool = False
+
+
+@dataclass
+class NotRemembered(Message):
+    """What is to be remembered could not be written."""
+
+    path: Path
+    reason: str

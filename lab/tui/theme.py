@@ -21,8 +21,8 @@ DARK = Theme(
     error="#f0776c",
     dark=True,
     variables={
-        "border": "#3a4555",
-        "border-blurred": "#2a323e",
+        "border": "#414852",  # greys with a touch of blue: with more of it 256 colours make them teal
+        "border-blurred": "#2e333b",
         "block-cursor-background": "#2a3a52",
         "block-cursor-foreground": "#f2f5fa",
         "block-cursor-text-style": "none",
@@ -57,6 +57,45 @@ LIGHT = Theme(
         "text-muted": "#5e6772",
     },
 )
+
+PRESENTER = Theme(
+    name="lab-presenter",
+    primary="#4fc3ff",
+    secondary="#5ff0e0",
+    accent="#ffd23f",
+    foreground="#ffffff",
+    background="#000000",
+    surface="#101010",
+    panel="#202020",
+    success="#6dff7c",
+    warning="#ffe14d",
+    error="#ff6b5e",
+    dark=True,
+    variables={
+        "border": "#b0b0b0",
+        "border-blurred": "#707070",
+        "block-cursor-background": "#004f9e",
+        "block-cursor-foreground": "#ffffff",
+        "block-cursor-text-style": "bold",
+        "block-cursor-blurred-background": "#303030",
+        "footer-background": "#101010",
+        "input-selection-background": "#4fc3ff 45%",
+        "text-muted": "#cfcfcf",
+    },
+)
+"""For a projector: high contrast, thick chart lines, large figures, and nothing that pops up over the picture."""
+
+OWN_THEMES = (DARK, LIGHT, PRESENTER)
+
+SIXTEEN_COLOURS: Mapping[bool, Mapping[str, str]] = {
+    True: {"block-cursor-background": "#000080", "block-cursor-blurred-background": "#808080"},
+    False: {
+        "block-cursor-background": "#00ffff",
+        "block-cursor-blurred-background": "#c0c0c0",
+        "border-blurred": "#808080",
+    },
+}
+"""What stands in on a terminal with 16 colours, on dark and on light: there the tones proper become one."""
 
 _NAMED = ("foreground", "background", "primary", "secondary", "accent", "success", "warning", "error", "border")
 

@@ -64,3 +64,12 @@ def asked_speeds(monkeypatch: pytest.MonkeyPatch) -> list[tuple[SpeedRequest, Li
 
     monkeypatch.setattr(InferenceClient, "measure", measure)
     return asked
+
+
+@pytest.fixture(autouse=True)
+def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A config folder and a terminal of the test's own: nobody's choices come in, and none are overwritten."""
+    folder = tmp_path_factory.mktemp("config")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder))
+    return folder

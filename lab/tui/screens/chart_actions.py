@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 from rich.text import Text
 from textual.reactive import var
@@ -56,3 +57,16 @@ class ChartActions(LabScreen):
         switches = (("log y", options.log_y), ("log x", options.log_x), ("whole range", options.whole_range))
         words = ["Loss", content.caption, *(word for word, on in switches if on)]
         return Text(" · ".join(word for word in words if word))
+
+
+def restored_options(values: Any) -> ChartOptions:
+    """How a chart was drawn, from remembered values; what does not fit is as it is at first."""
+    usual = ChartOptions()
+    if not isinstance(values, dict):
+        return usual
+    found: dict[str, Any] = {field.name: values.get(field.name) for field in fields(ChartOptions)}
+    fitting: dict[str, Any] = {
+        name: value for name, value in found.items() if type(value) is type(getattr(usual, name))
+    }
+    options = replace(usual, **fitting)
+    return replace(options, smoothing=min(max(0, options.smoothing), len(SMOOTHINGS) - 1))

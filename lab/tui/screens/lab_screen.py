@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import on
 from textual.screen import Screen
@@ -28,6 +29,7 @@ class LabScreen(Screen[None]):
     too_small = f"lab needs {SMALLEST[0]}×{SMALLEST[1]}: make the window larger"
     _stale = False
     _composed = 0
+    _restored = False
 
     @property
     def lab(self) -> LabApp:
@@ -51,20 +53,37 @@ class LabScreen(Screen[None]):
     @property
     def is_whole(self) -> bool:
         """Whether all its widgets are there: not before it is mounted, nor while lab ends and they go one by one."""
-        return 0 < self._composed <= len(self.query("*"))
+        return self.app.is_running and 0 < self._composed <= len(self.query("*"))
 
     def show_app(self) -> None:
         """Shows what is known now."""
 
+    # How the screen was left, remembered with the database
+
+    def layout_values(self) -> dict[str, Any]:
+        """What of the screen is to be remembered: plain values, as JSON has them."""
+        return {}
+
+    def restore(self, values: Mapping[str, Any]) -> None:
+        """Takes over what was remembered, as far as it still makes sense; called once, when the runs are known."""
+
+    def restore_once(self) -> None:
+        """Takes over what was remembered, the first time that the runs are known."""
+        if self.lab.loaded and not self._restored:
+            self._restored = True
+            self.restore(self.lab.remembered.group(self.MODE))
+
     def _app_changed(self) -> None:
         self._stale = self not in self.app.screen_stack  # that of the current mode
         if not self._stale and self.is_whole:
+            self.restore_once()
             self.show_app()
 
     def on_screen_resume(self) -> None:
         """Catches up with what has changed meanwhile."""
         if self._stale and self.is_whole:
             self._stale = False
+            self.restore_once()
             self.show_app()
 
     @property
@@ -90,8 +109,10 @@ class LabScreen(Screen[None]):
         )
 
     def show_status(self) -> None:
-        """Fills the line at the top."""
+        """Fills the line at the top, and has remembered how the screen looks now."""
         lab = self.lab
+        if self._restored:
+            lab.remember(self.MODE, self.layout_values())
         facts = BarFacts(
             lab.database,
             lab.snapshot,
@@ -99,6 +120,7 @@ class LabScreen(Screen[None]):
             loaded=lab.loaded,
             worker=lab.worker is not None,
             problem=lab.problem,
+            said=lab.said,
             mode=lab.current_mode,
         )
         self.query_one(StatusBar).show(facts)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -89,6 +90,18 @@ class LadderScreen(QueueActions):
             loaded=self.lab.loaded,
             missing_rungs=sum(state.missing for state in self.states),
         )
+
+    # How it was left
+
+    def layout_values(self) -> dict[str, Any]:
+        """Which pane has how much room."""
+        return {"pane": self.pane, "zoomed": self.zoomed}
+
+    def restore(self, values: Mapping[str, Any]) -> None:
+        """Takes that over."""
+        if values.get("pane") in PANES:
+            self.set_reactive(LadderScreen.zoomed, values.get("zoomed") is True)
+            self.go_to(values["pane"])
 
     # Showing it
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -16,7 +17,7 @@ from textual.widgets import DataTable, Static
 from lab.analysis.run_filter import RunFilter
 from lab.tui.actions import Situation, bindings, footer_actions
 from lab.tui.curves import ChartOptions, chart_content, chart_key
-from lab.tui.screens.chart_actions import ChartActions
+from lab.tui.screens.chart_actions import ChartActions, restored_options
 from lab.tui.screens.queue_actions import QueueActions
 from lab.tui.snapshot import Snapshot, Wanted
 from lab.tui.theme import theme_colours
@@ -122,6 +123,40 @@ class RunsScreen(QueueActions, ChartActions):
             marks=frozenset(self.marks),
             baseline=self.snapshot.by_id.get(self.baseline or ""),
         )
+
+    # How it was left
+
+    def layout_values(self) -> dict[str, Any]:
+        """What is marked, pinned, filtered, sorted, drawn how, and which pane has how much room."""
+        return {
+            "marks": list(self.marks),
+            "baseline": self.baseline,
+            "sort": self.sort,
+            "reverse": self.reverse,
+            "filter": self.query_one(FilterBar).text,
+            "chart": asdict(self.options),
+            "tab": self.query_one(DetailPane).tab,
+            "pane": self.pane,
+            "zoomed": self.zoomed,
+        }
+
+    def restore(self, values: Mapping[str, Any]) -> None:
+        """Takes that over; marks of runs that are gone are dropped."""
+        known = tuple(self.snapshot.by_id)  # whatever stands in the file can be looked for in it
+        marks = values.get("marks")
+        marks = marks if isinstance(marks, list) else []
+        self.set_reactive(RunsScreen.marks, tuple(run_id for run_id in marks if run_id in known))
+        baseline, sort, tab, pane = (values.get(name) for name in ("baseline", "sort", "tab", "pane"))
+        self.set_reactive(RunsScreen.baseline, baseline if baseline in known else None)
+        self.set_reactive(RunsScreen.sort, sort if sort in SORTS else "")
+        self.set_reactive(RunsScreen.reverse, values.get("reverse") is True)
+        self.set_reactive(RunsScreen.options, restored_options(values.get("chart")))
+        if tab in TABS:
+            self.query_one(DetailPane).tab = tab
+        self.query_one(FilterBar).restore(values.get("filter"))
+        if self.snapshot.runs and pane in PANES:
+            self.set_reactive(RunsScreen.zoomed, values.get("zoomed") is True)
+            self.go_to(pane)
 
     # Showing it
 
@@ -367,3 +402,4 @@ class RunsScreen(QueueActions, ChartActions):
     def _sort_by(self, sort: str, *, reverse: bool = False) -> None:
         self.sort, self.reverse = sort, reverse
         self._show_table()
+        self.show_status()

@@ -38,6 +38,8 @@ class BarFacts:
     loaded: bool = False
     worker: bool = False
     problem: str = ""
+    said: str = ""
+    """What a toast would have said, where there are none."""
     mode: str = "runs"
 
 
@@ -74,26 +76,44 @@ class StatusBar(Static):
 
 
 def _status_line(facts: BarFacts, width: int) -> Text:
-    """The work on the left, the database on the right; the path gives way first."""
-    left = Text(no_wrap=True, overflow="ellipsis")
-    left.append(_PROGRAM, f"bold {facts.colours['background']} on {facts.colours['primary']}")
-    left.append_text(_modes(facts, width))
-    left.append_text(_work(facts))
-    muted = facts.colours["text-muted"]
-    if facts.problem:
-        left.append("  ⚠ ", facts.colours["warning"])
-        left.append(
-            text.clip(text.literal(facts.problem), max(10, width - left.cell_len - 1)), facts.colours["warning"]
-        )
-    room = width - left.cell_len - 3
-    place = f"{_short(facts.database)} · {_device(facts.snapshot)} "
-    for said in (place, f"{facts.database.name} · {_device(facts.snapshot)} ", f"{facts.database.name} "):
-        said = text.literal(said)
-        if len(said) <= room:
-            left.append(" " * (room + 3 - len(said)))
-            left.append(said, muted)
+    """The work on the left, the database on the right; where there is little room, the least telling is left out."""
+    line = Text(no_wrap=True, overflow="ellipsis")
+    line.append(_PROGRAM, f"bold {facts.colours['background']} on {facts.colours['primary']}")
+    line.append_text(_modes(facts, width))
+    parts = _work(facts)
+    room = width - line.cell_len - 1
+    if urgent := _urgent(facts):
+        least = min(urgent.cell_len, room)
+        if sum(part.cell_len for _, part in parts) > room - least:  # then what trains has to do with half of it
+            least = max(room // 2, min(least, room - sum(part.cell_len for rank, part in parts if rank == 0)))
+        room -= least
+        urgent.truncate(least, overflow="ellipsis")
+    fitting: list[int] = []
+    for place in sorted(range(len(parts)), key=lambda place: parts[place][0]):
+        if parts[place][1].cell_len <= room:
+            fitting.append(place)
+            room -= parts[place][1].cell_len
+    for place in sorted(fitting):
+        line.append_text(parts[place][1])
+    line.append_text(urgent)
+    database = text.literal(_short(facts.database)), text.literal(facts.database.name)
+    device = f" · {_device(facts.snapshot)}"
+    for place_said in (database[0] + device, database[1] + device, database[1]):
+        if len(place_said) + 3 <= width - line.cell_len:
+            line.append(" " * (width - 1 - line.cell_len - len(place_said)))
+            line.append(f"{place_said} ", facts.colours["text-muted"])
             break
-    return left
+    return line
+
+
+def _urgent(facts: BarFacts) -> Text:
+    """What is wrong, or else what was said in passing."""
+    said = Text()
+    if facts.problem:
+        said.append(f"  ⚠ {text.literal(facts.problem)}", facts.colours["warning"])
+    elif facts.said:
+        said.append(f"  » {text.literal(facts.said)}", f"bold {facts.colours['accent']}")
+    return said
 
 
 _PROGRAM = " lab "
@@ -116,34 +136,33 @@ def _mode_name(key: str, label: str) -> str:
     return f" {key} {label} "
 
 
-def _work(facts: BarFacts) -> Text:
-    """What trains, how fast, and how many wait."""
-    said, colours = Text(), facts.colours
+def _work(facts: BarFacts) -> list[tuple[int, Text]]:
+    """What trains, how fast, and how many wait: each part with its rank, 0 for what is left out last."""
+    colours, snapshot = facts.colours, facts.snapshot
     muted = colours["text-muted"]
-    training = facts.snapshot.training
     if not facts.loaded:
-        return Text("  opening…" if not facts.problem else "", muted)
+        return [] if facts.problem else [(0, Text("  opening…", muted))]
+    training = snapshot.training
+    if not training and not snapshot.waiting:
+        return [(3, Text("  idle", muted))]
+    parts: list[tuple[int, Text]] = []
     if training:
         first = training[0]
-        said.append("  ● ", colours["primary"])
-        said.append(text.clip(text.literal(first.name), 24))
-        said.append(f" {int(100 * first.step / max(1, first.steps))}%", colours["primary"])
-        if len(training) > 1:
-            said.append(f" +{len(training) - 1}", colours["primary"])
-        left = _seconds_left(facts.snapshot)
+        share = f" {int(100 * first.step / max(1, first.steps))}%"
+        more = f" +{len(training) - 1}" if len(training) > 1 else ""
+        name = text.clip(text.literal(first.name), 24)
+        parts.append((0, Text.assemble(("  ● ", colours["primary"]), name, (share + more, colours["primary"]))))
+        left = _seconds_left(snapshot)
         if left is not None:
-            said.append(f"  {text.duration(left)} left", muted)
+            parts.append((2, Text(f"  {text.duration(left)} left", muted)))
         speed = sum(run.chars_per_second or 0 for run in training)
         if speed:
-            said.append(f"  {text.si(speed)} chars/s", muted)
-    if facts.snapshot.waiting:
-        said.append("  ◌ ", colours["secondary"])
-        said.append(f"{facts.snapshot.waiting} waiting")
+            parts.append((3, Text(f"  {text.si(speed)} chars/s", muted)))
+    if snapshot.waiting:
+        parts.append((1, Text.assemble(("  ◌ ", colours["secondary"]), f"{snapshot.waiting} waiting")))
         if not training and not facts.worker and not facts.problem:
-            said.append(" · starting the worker", muted)
-    if not training and not facts.snapshot.waiting:
-        said.append("  idle", muted)
-    return said
+            parts.append((2, Text(" · starting the worker", muted)))
+    return parts
 
 
 def _seconds_left(snapshot: Snapshot) -> float | None:

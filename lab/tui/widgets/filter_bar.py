@@ -40,6 +40,17 @@ class FilterBar(Horizontal):
         """Hidden at first."""
         self.display = False
 
+    @property
+    def text(self) -> str:
+        """What is typed."""
+        return self.query_one(Input).value
+
+    def restore(self, text: object) -> None:
+        """Shows the line with a filter that was typed before, without giving it the keys."""
+        if isinstance(text, str) and text.strip():
+            self.query_one(Input).value = text
+            self.display = True
+
     def open(self) -> None:
         """Shows the line and gives it the keys."""
         self.display = True
