@@ -25,6 +25,10 @@ _TRANSFORMER: tuple[ModelFamily, ...] = ("transformer",)
 # that value, so that the hashes of older runs stay what they were.
 NEUTRAL_VALUES_OF_LATER_FIELDS: dict[str, object] = {}
 
+FIELDS_WITHOUT_INFLUENCE = ("dataset", "diagnostics_every")
+"""Left out of the hash, since no number of a run depends on them: where the text lies (its contents are hashed), and
+how often diagnostics look on, which never changes what is trained."""
+
 FEWEST_EVALUATED_CHARACTERS = 512
 """Below this the loss of an evaluation, even of the shortest run, would say nothing."""
 
@@ -147,6 +151,9 @@ class RunConfig(BaseModel):
     seed: int = _setting(1337, "of the initial weights, the batches and the dropout", ge=0, lt=2**31)
     eval_every: int | None = _setting(None, "steps between evaluations; about 25 a run unless given", ge=1)
     eval_examples: int | None = _setting(None, "examples in each evaluation; by the run's size unless given", ge=1)
+    diagnostics_every: int | None = _setting(
+        None, "steps between looks inside the model; at each evaluation unless given, 0 never", ge=0
+    )
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> Self:
@@ -234,6 +241,11 @@ class RunConfig(BaseModel):
         return self.eval_every or max(1, round(self.steps / 25))
 
     @property
+    def diagnostics_interval(self) -> int:
+        """Steps between looks inside the model; 0 where there are none."""
+        return self.evaluation_interval if self.diagnostics_every is None else self.diagnostics_every
+
+    @property
     def evaluation_examples(self) -> int:
         """Examples of each split in one evaluation.
 
@@ -251,6 +263,7 @@ class RunConfig(BaseModel):
         values = self.model_dump(mode="json")
         values["eval_every"] = self.evaluation_interval
         values["eval_examples"] = self.evaluation_examples
+        values["diagnostics_every"] = self.diagnostics_interval
         if self.model == "transformer":
             values["head_dim"] = self.attention_width // self.heads
         return values
@@ -266,11 +279,11 @@ class RunConfig(BaseModel):
         return _digest(values)
 
     def _hashed_values(self) -> dict[str, Any]:
-        neutral = NEUTRAL_VALUES_OF_LATER_FIELDS
+        neutral, unhashed = NEUTRAL_VALUES_OF_LATER_FIELDS, FIELDS_WITHOUT_INFLUENCE
         return {
             name: value
             for name, value in self.resolved().items()
-            if name != "dataset" and not (name in neutral and value == neutral[name])
+            if name not in unhashed and not (name in neutral and value == neutral[name])
         }
 
     def replace(self, **changes: Any) -> RunConfig:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from lab.config.diagnostics import Reading
 from lab.config.run_config import RunConfig
 from lab.config.schedule import learning_rate
 from lab.datasets.dataset import Dataset
@@ -21,6 +22,7 @@ from lab.models.fused_mlp import FusedMLP, can_fuse
 from lab.training.batches import Batches
 from lab.training.checkpoint import Checkpoint, LoopState, checkpoint_writer, load_weights, weights_of
 from lab.training.device import SMALL_MODEL, Resources
+from lab.training.diagnostics import Diagnostics
 from lab.training.evaluate import Split
 from lab.training.optimizers import build_optimizer
 from lab.training.recording import Recorder
@@ -132,8 +134,10 @@ class TrainingLoop:
         self._forward = torch.compile(self.model) if config.compile else self.model
         fusable = can_fuse(config) and resources.precision == "fp32" and self.device.type == "cpu"
         self._fused = FusedMLP(self.model) if fusable else None
+        self._diagnostics = Diagnostics(config, self.model, resources)
         self._losses: list[Tensor] = []  # of the steps since the last flush, on the device
         self._gradient_norms: list[tuple[int, Tensor]] = []  # of the sampled steps among them
+        self._snapshots: list[tuple[int, Sequence[Reading]]] = []  # of the steps that diagnostics looked at
         self._whole_clock = Stopwatch(self.state.seconds)
         self._training_clock = Stopwatch(self.state.training_seconds)
         self._usage = Usage(self.device)
@@ -194,6 +198,9 @@ class TrainingLoop:
     def _step(self, step: int) -> None:
         config = self.config
         inputs, targets = self.batches.batch(step)
+        looked_at = self._diagnostics.due(step)
+        if looked_at:
+            self._diagnostics.before(inputs, targets)
         if self._fused is not None:
             loss = self._fused.loss_and_gradients(inputs, targets)
         else:
@@ -210,6 +217,8 @@ class TrainingLoop:
         self.optimizer.step(learning_rate(config, step))
         if sampled:
             self._gradient_norms.append((step, norm))
+        if looked_at:
+            self._snapshots.append((step, self._diagnostics.after()))
 
     def _granted(self, wish: str) -> Outcome:
         status: dict[str, Status] = {"pause": "paused", "stop": "stopped", "cancel": "cancelled"}
@@ -234,8 +243,11 @@ class TrainingLoop:
             if step <= state.step:
                 recorder.log("grad_norm", step, [float(norm)])
                 recorder.log("lr", step, [learning_rate(self.config, step)])
-        self._losses.clear()
-        self._gradient_norms.clear()
+        for step, readings in self._snapshots:
+            if step <= state.step:
+                recorder.snapshot(step, readings)
+        for told in (self._losses, self._gradient_norms, self._snapshots):
+            told.clear()
         self._log_progress()
         if reason:
             raise _DivergedError(reason)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from lab.config.diagnostics import Reading
 from lab.config.run_config import RunConfig
 from lab.datasets.dataset import Dataset
 from lab.inference.protocol import Speed
@@ -33,6 +34,9 @@ class _NoRecorder:
         """Nobody watches."""
 
     def log(self, metric: str, step: int, values: Sequence[float]) -> None:
+        """Forgotten."""
+
+    def snapshot(self, step: int, readings: Sequence[Reading]) -> None:
         """Forgotten."""
 
     def sample(self, step: int, text: str) -> None:
@@ -118,7 +122,7 @@ def measure_speed(config: RunConfig, dataset: Dataset, threads: int) -> Speed:
     try:
         parameters = parameter_count(build_model(config, dataset.vocabulary_size))
         resources = resolve(config, lambda: build_model(config, dataset.vocabulary_size), parameters, threads)
-        rehearsal = _Rehearsal(config, dataset, _NoRecorder(), resources)
+        rehearsal = _Rehearsal(config.replace(diagnostics_every=0), dataset, _NoRecorder(), resources)
         beside, per_step = rehearsal.seconds_beside_steps(), rehearsal.seconds_per_step()
         return Speed(
             seconds=config.steps * per_step + beside,

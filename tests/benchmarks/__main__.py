@@ -14,6 +14,8 @@ BENCHMARKS: Mapping[str, Callable[[], Comparison]] = {
     "mlp": lambda: training.one_run("mlp", 10_000, "≥ 1.3×", repetitions=5),
     "layernorm": lambda: training.one_run("layernorm", 500, "≥ 2.5×", repetitions=5),
     "ladder": lambda: training.small_ladder(repetitions=1),
+    "diagnostics": lambda: training.diagnostics("layernorm", repetitions=5),
+    "diagnostics-cpu": lambda: training.diagnostics("scaled-cpu", repetitions=5),
     "open": lambda: storage.open_large_database(repetitions=5),
     "log": lambda: storage.log_points(repetitions=5),
 }

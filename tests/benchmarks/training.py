@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from lab.config.ladder import stage_config
+from lab.config.run_config import RunConfig
 from lab.datasets.dataset import load_dataset
 from lab.training.device import Resources
 from lab.training.loop import TrainingLoop
@@ -40,6 +41,28 @@ def one_run(stage: str, steps: int, target: str, repetitions: int) -> Comparison
 
     note = f"{steps:,} steps, one thread"
     return compare(f"train {stage}", ours, baseline, repetitions=repetitions, target=target, note=note)
+
+
+def diagnostics(stage: str, repetitions: int) -> Comparison:
+    """A run of one stage with and without its diagnostics, which look on as often a step as in the whole run."""
+    torch.set_num_threads(1)
+    dataset = load_dataset("shakespeare")
+    whole = stage_config(stage)
+    interval = whole.diagnostics_interval
+    settings = {"steps": 3 * interval, "eval_every": 3 * interval, "eval_examples": 1}
+    config = whole.replace(**settings, diagnostics_every=interval)
+
+    def train(config: RunConfig) -> None:
+        TrainingLoop(config, dataset, MemoryRecorder(), Resources("cpu", "fp32", 1)).run()
+
+    return compare(
+        f"diagnostics {stage}",
+        lambda: train(config),
+        lambda: train(config.replace(diagnostics_every=0)),
+        repetitions=repetitions,
+        target="≥ 0.97×",
+        note=f"{config.steps} steps, every {interval}, against none; one thread",
+    )
 
 
 def small_ladder(repetitions: int) -> Comparison:
