@@ -1,8 +1,8 @@
 """What an LR sweep says: its curve, smoothed without lag, the rates it suggests and how far its seeds agree.
 
-The suggestions of a ramp are those that fastai made known: the steepest descent of the loss over log lr, the valley (two
-thirds along the longest descent), and a tenth of the rate at the minimum. Its valley takes the end of the descent minus
-its length for the start, which is wrong wherever the descent has gaps; here the descent is followed from its true start.
+The suggestions of a ramp are those that fastai made known: the steepest descent of the loss over log lr, the valley
+(two thirds along the longest descent), and a tenth of the rate at the minimum. Its valley takes the end of the descent
+minus its length for the start, which is wrong wherever the descent has gaps; here it is followed from its true start.
 The one that lab makes its own is a third of the rate at the minimum: over several seeds and without lag the minimum
 stands firm enough for that, and on the ladder a tenth leaves up to 0.1 of val unlearned (experiments/LOG.md).
 """
@@ -236,9 +236,10 @@ def _read(curve: SweepCurve, noise: float, guessing_evenly: float, method: str) 
         ended = len(reader.lr) < len(curve.lr)
         return SweepReading(curve, reason=f"{flat}; {'lower' if ended else 'raise'} the range, or train more steps")
     remark = ""
-    if reader.minimum == len(curve.lr) - 1:
+    lowest = int(reader.loss.argmin())
+    if lowest == len(curve.lr) - 1:
         remark = f"the loss still falls at lr {curve.lr[-1]:.2g}: a higher range may tell more"
-    elif reader.minimum == 0:
+    elif lowest == 0:
         remark = f"the loss is lowest at lr {curve.lr[0]:.2g}, the first: a lower range may tell more"
     if method == "runs":
         best = reader.best()

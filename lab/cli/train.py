@@ -112,7 +112,7 @@ def _train_in_foreground(path: Path, new: NewRun, as_json: bool) -> int:
     with opened(path) as store:
         run = store.add_runs([replace(new, status="paused", trained_by="command")])[0]
         with FileLock(run_lock(path, run.id)):
-            _train(store, run, len(new.dataset.vocabulary))
+            train_claimed(store, run, len(new.dataset.vocabulary))
         ended = store.run(run.id)
         if as_json:
             print_json(run_document(ended))
@@ -124,7 +124,7 @@ def _train_in_foreground(path: Path, new: NewRun, as_json: bool) -> int:
         return 0 if ended.status in ("finished", "stopped") else 1
 
 
-def _train(store: RunStore, run: RunRow, vocabulary_size: int) -> None:
+def train_claimed(store: RunStore, run: RunRow, vocabulary_size: int) -> None:
     """Trains a paused run to its end, a wish or a signal, and files how it ended."""
     from lab.queue.slots import cores, threads_for
     from lab.queue.trainer_process import train_claimed_run
@@ -191,15 +191,15 @@ def _progress(run: RunRow) -> Iterator[Any]:
             yield show
         return
     from lab.cli.output import say
-    from lab.text import loss
 
     last_said = 0.0
 
     def say_plainly(facts: Mapping[str, Any]) -> None:
         nonlocal last_said
-        if facts.get("val_loss") is not None and time.monotonic() - last_said > 5:
+        if "step" in facts and time.monotonic() - last_said > 5:
             last_said = time.monotonic()
-            say(f"{run.name}: step {facts['step']:,} of {run.steps:,}, val {loss(facts['val_loss'])}")
+            val = _said_of_val(facts)
+            say(f"{run.name}: step {facts['step']:,} of {run.steps:,}{', ' if val else ''}{val}")
 
     yield say_plainly
 
@@ -209,7 +209,7 @@ def _progress_bar(run: RunRow) -> Iterator[Any]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from lab.text import literal, loss
+    from lab.text import literal
 
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -223,6 +223,13 @@ def _progress_bar(run: RunRow) -> Iterator[Any]:
 
         def show(facts: Mapping[str, Any]) -> None:
             if "step" in facts:
-                progress.update(task, completed=facts["step"], val=f"val {loss(facts['val_loss'])}")
+                progress.update(task, completed=facts["step"], val=_said_of_val(facts))
 
         yield show
+
+
+def _said_of_val(facts: Mapping[str, Any]) -> str:
+    """An LR sweep has no val."""
+    from lab.text import loss
+
+    return f"val {loss(facts['val_loss'])}" if facts.get("val_loss") is not None else ""

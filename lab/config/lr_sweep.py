@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from typing import Any, Literal, Self
@@ -13,6 +14,8 @@ from lab.errors import ConfigError
 
 SweepMethod = Literal["ramp", "runs"]
 
+LR_SWEEP = "lr-sweep"
+"""The kind of run that a sweep is."""
 SEEDS = 4
 RATES = 11
 """Fixed rates of the method `runs`."""
@@ -45,7 +48,9 @@ class LRSweep(BaseModel):
     @model_validator(mode="after")
     def _rises(self) -> Self:
         if self.highest <= self.lowest:
-            raise ValueError(f"the range from {self.lowest:g} to {self.highest:g} does not rise; give the lower lr first")
+            raise ValueError(
+                f"the range from {self.lowest:g} to {self.highest:g} does not rise; give the lower lr first"
+            )
         if self.highest < NARROWEST * self.lowest:
             raise ValueError(
                 f"the range from {self.lowest:g} to {self.highest:g} is too narrow; it must span a factor of "
@@ -87,6 +92,10 @@ class LRSweep(BaseModel):
         """The spec as one line of JSON, read back by `sweep_from_json`."""
         return self.model_dump_json()
 
+    def hash(self, of_config: str) -> str:
+        """The hash of the sweep of a config, from that of the config; a sweep is never taken for its config's run."""
+        return hashlib.sha256(f"{of_config} {self.to_json()}".encode()).hexdigest()
+
 
 def sweep_metric(seed: int) -> str:
     """The metric that holds the losses of one seed of a sweep."""
@@ -110,6 +119,7 @@ def sweep_for(
         wanted = STEPS_PER_DECADE * math.log10(high / low) if rises else 0
         ramp = round(min(max(wanted, FEWEST_RAMP_STEPS), MOST_RAMP_STEPS))
         steps = ramp if method == "ramp" else STEPS_OF_A_RUN
+    config.replace(seed=config.seed + max(0, seeds - 1))  # such as one past the last there is
     sweep = _validated({"method": method, "lowest": low, "highest": high, "seeds": seeds, "steps": steps})
     if sweep.method == "runs":
         config.replace(steps=sweep.steps)  # such as a warm-up that is longer

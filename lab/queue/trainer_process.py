@@ -12,6 +12,9 @@ from pathlib import Path
 
 import torch
 
+from lab.analysis.lr_suggestion import read_sweep
+from lab.config.lr_sweep import LR_SWEEP
+from lab.datasets.counting import guessing_evenly
 from lab.datasets.dataset import Dataset
 from lab.errors import AttemptLostError, CheckpointError, UsageError
 from lab.inference.stored import newest_complete_checkpoint, read_stored_checkpoint
@@ -19,11 +22,13 @@ from lab.models.build import build_model, parameter_count
 from lab.queue.attempt import Beats, Failure
 from lab.queue.requests import dataset_of
 from lab.store import lifecycle
+from lab.store.lr_sweeps import keep_result, stored_sweep
 from lab.store.recorder import RunRecorder, begin_attempt
 from lab.store.run_store import RunRow, RunStore
 from lab.training.checkpoint import Checkpoint
 from lab.training.device import Resources, resolve
 from lab.training.loop import Outcome, TrainingLoop
+from lab.training.lr_sweep import LRSweepTraining
 
 
 def train_claimed_run(
@@ -41,29 +46,41 @@ def train_claimed_run(
     """
     config = run.config
     dataset = dataset_of(run, store.database.path)
+    sweep = stored_sweep(store, run).spec if run.kind == LR_SWEEP else None
     own = newest_complete_checkpoint(store, run)
     parent = _parent_checkpoint(store, run) if own is None and run.parent_id else None
     from_step = own.state.step if own else parent.state.step if parent else 0
     begin_attempt(store, run.id, run.attempt, own.state.step if own else 0)
     resources = _resources(run, dataset, threads)
-    recorder = RunRecorder(store, run.id, run.attempt, config.steps, beat=beat, on_progress=on_progress)
+    if sweep is not None:
+        keep_result(store, run.id, run.attempt, None)
+    recorder = RunRecorder(store, run.id, run.attempt, run.steps, beat=beat, on_progress=on_progress)
     try:
         on_recorder(recorder)
-        loop = TrainingLoop(config, dataset, recorder, resources, resume=own, parent=parent)
+        training: TrainingLoop | LRSweepTraining
+        if sweep is not None:
+            training = LRSweepTraining(config, sweep, dataset, recorder, resources)
+        else:
+            training = TrainingLoop(config, dataset, recorder, resources, resume=own, parent=parent)
         recorder.progress(
             device=resources.device,
             precision=resources.precision,
             threads=resources.threads,
-            parameters=loop.parameters,
+            parameters=training.parameters,
             torch_version=torch.__version__,
         )
         recorder.event(from_step, _said_at_start(run, resources, from_step))
         recorder.flush()
-        outcome = loop.run()
+        outcome = training.run()
     except BaseException:
         recorder.abandon()
         raise
     recorder.close()
+    if isinstance(training, LRSweepTraining) and outcome.status in ("finished", "stopped"):
+        evenly = guessing_evenly(dataset.vocabulary_size)
+        spec = training.sweep
+        reading = read_sweep(spec.learning_rates, training.losses, evenly, method=spec.method)
+        keep_result(store, run.id, run.attempt, reading.document())
     return outcome
 
 
@@ -104,7 +121,8 @@ def trainer_main(database: Path, run_id: str, threads: int, beats: Beats, worker
         worker.send(Failure(_reason(error), for_good=False))
         return
     if interrupted.is_set() and outcome.status == "paused":
-        lifecycle.requeue(store, run.id, run.attempt, f"interrupted at step {outcome.step:,}; it goes on from there")
+        then = "begins again" if run.kind == LR_SWEEP else "goes on from there"
+        lifecycle.requeue(store, run.id, run.attempt, f"interrupted at step {outcome.step:,}; it {then}")
     else:
         lifecycle.end(store, run.id, run.attempt, outcome.status, outcome.error)
 

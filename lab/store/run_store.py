@@ -19,14 +19,18 @@ import numpy as np
 import sqlalchemy as sa
 
 from lab import __version__
+from lab.config.lr_sweep import LR_SWEEP, LRSweep
 from lab.config.run_config import RunConfig, from_json
 from lab.errors import RunNotFoundError, UsageError
 from lab.store.engine import Database
 from lab.store.schema import Checkpoint, Dataset, Event, Metric, Point, Run, Sample
+from lab.store.schema import LRSweep as LRSweepTable
 
 _ID_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
 _ID_EPOCH = 1_735_689_600  # 2025-01-01
 _ID_LENGTH = 6
+TRAINING = "training"
+"""The kind of run that trains one model; others are `lr-sweep` and `external`."""
 LARGEST_NAME = 200
 """Characters in a run's name."""
 
@@ -103,6 +107,8 @@ class NewRun:
     trained_by: str = "worker"
     parent_id: str | None = None
     parent_step: int | None = None
+    sweep: LRSweep | None = None
+    """Of a run of kind `lr-sweep`: what it tries with the config."""
 
 
 @dataclass(frozen=True)
@@ -392,18 +398,22 @@ def _insert_dataset(connection: sa.Connection, facts: DatasetFacts) -> None:
 
 
 def _insert_run(connection: sa.Connection, run_id: str, new: NewRun, queue_position: float | None) -> None:
-    config, sha256 = new.config, new.dataset.sha256
+    config, sweep, sha256 = new.config, new.sweep, new.dataset.sha256
+    config_hash, group_hash = config.hash(sha256), config.group_hash(sha256)
+    if sweep is not None:
+        config_hash, group_hash = sweep.hash(config_hash), sweep.hash(group_hash)
     connection.execute(
         sa.insert(run_table).values(
             id=run_id,
-            name=new.name or _next_name(connection, config.stage),
+            kind=LR_SWEEP if sweep else TRAINING,
+            name=new.name or _next_name(connection, config.stage, f"{config.stage}-lr" if sweep else config.stage),
             stage=config.stage,
             dataset=new.dataset.name,
             dataset_kind=new.dataset.kind,
             dataset_sha256=sha256,
             config_json=config.to_json(),
-            config_hash=config.hash(sha256),
-            group_hash=config.group_hash(sha256),
+            config_hash=config_hash,
+            group_hash=group_hash,
             seed=config.seed,
             experiment=new.experiment,
             parent_id=new.parent_id,
@@ -411,19 +421,21 @@ def _insert_run(connection: sa.Connection, run_id: str, new: NewRun, queue_posit
             status=new.status,
             queue_position=queue_position,
             trained_by=new.trained_by,
-            steps=config.steps,
+            steps=sweep.total_steps if sweep else config.steps,
             lab_version=__version__,
             created_at=time.time(),
             tags_json=json.dumps(sorted(new.tags)),
         )
     )
+    if sweep is not None:
+        connection.execute(sa.insert(LRSweepTable).values(run_id=run_id, spec_json=sweep.to_json()))
 
 
-def _next_name(connection: sa.Connection, stage: str) -> str:
-    """`stage-N`, with N above that of any run of the stage."""
+def _next_name(connection: sa.Connection, stage: str, wanted: str) -> str:
+    """`wanted-N`, with N above that of any run of the stage that is called so."""
     numbers = [0]
     for name in connection.scalars(sa.select(run_table.c.name).where(run_table.c.stage == stage)):
         base, _, number = name.rpartition("-")
-        if base == stage and number.isdecimal():
+        if base == wanted and number.isdecimal():
             numbers.append(int(number))
-    return f"{stage}-{max(numbers) + 1}"
+    return f"{wanted}-{max(numbers) + 1}"

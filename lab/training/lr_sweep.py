@@ -10,8 +10,6 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -26,28 +24,16 @@ from lab.models.fused_mlp import FusedMLP, can_fuse
 from lab.training.batches import Batches
 from lab.training.device import Resources
 from lab.training.evaluate import Split
+from lab.training.loop import FLUSH_SECONDS, Outcome, Status
 from lab.training.optimizers import build_optimizer
 from lab.training.recording import Recorder
 
-FLUSH_SECONDS = 0.2
 ROSE_TOO_FAR = 1.5
 """A member whose loss is above this many times the larger of ln V and its first loss is masked from there on."""
 FIRST_BATCHES = 10
-"""Batches whose mean is a member's first loss: that of one batch scatters by a tenth where the initial weights are bad."""
+"""Batches whose mean is a member's first loss: one batch's scatters by a tenth where the initial weights are bad."""
 SCORED_CHARACTERS = 16_384
 """Of val, after each run of the method `runs`."""
-
-SweepStatus = Literal["finished", "stopped", "paused", "cancelled"]
-
-
-@dataclass(frozen=True, eq=False)
-class SweepOutcome:
-    """How a sweep ended, where, and its losses, shape (seeds, points); NaN where a member is masked."""
-
-    status: SweepStatus
-    step: int
-    losses: np.ndarray
-    error: str | None = None
 
 
 class Member:
@@ -123,13 +109,14 @@ class LRSweepTraining:
         self._device = torch.device(resources.device)
         self._configs = [config.replace(seed=seed) for seed in sweep.member_seeds(config)]
         self._batches = [Batches(each, dataset, self._device) for each in self._configs]
-        self._losses = np.full((sweep.seeds, sweep.points), np.nan)
+        self.losses = np.full((sweep.seeds, sweep.points), np.nan)
+        """Of each seed at each point; NaN from where it is masked on, and beyond where the sweep has come."""
         self._rates = sweep.learning_rates
         self._step = self._points = self._recorded = 0
         self._started = self._flushed = time.perf_counter()
         self.parameters = parameter_count(build_model(config, dataset.vocabulary_size))
 
-    def run(self) -> SweepOutcome:
+    def run(self) -> Outcome:
         """Trains until the highest rate, until every member is masked, or until a person's wish."""
         devices = [self._device] if self._device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
@@ -138,12 +125,12 @@ class LRSweepTraining:
             last = self._rates[self.sweep.point_of(max(1, self._step))]
             self.recorder.event(self._step, f"every seed had diverged at lr {last:.2g}: the sweep ends there")
         self._flush()
-        return SweepOutcome(status, self._step, self._losses)
+        return Outcome(status, self._step)
 
-    def _ramp(self) -> SweepStatus:
+    def _ramp(self) -> Status:
         members = self._members(self._configs)
         for point, lr in enumerate(self._rates):
-            self._losses[:, point] = [member.step(point + 1, lr) for member in members]
+            self.losses[:, point] = [member.step(point + 1, lr) for member in members]
             self._step = self._points = point + 1
             if all(member.masked for member in members):
                 break
@@ -151,7 +138,7 @@ class LRSweepTraining:
                 return wish
         return "finished"
 
-    def _runs(self) -> SweepStatus:
+    def _runs(self) -> Status:
         """At each rate every seed from its initial weights; what diverges at one is not spared at the next."""
         steps = self.sweep.steps
         split = Split(self.config, self.dataset, "val", self._device)
@@ -167,9 +154,9 @@ class LRSweepTraining:
                 self._step = point * steps + step
                 if (wish := self._heard()) is not None:
                     return wish
-            self._losses[:, point] = [self._score(member, split, scored) for member in members]
+            self.losses[:, point] = [self._score(member, split, scored) for member in members]
             self._points = point + 1
-            if not np.isfinite(self._losses[:, point]).any():
+            if not np.isfinite(self.losses[:, point]).any():
                 break
         return "finished"
 
@@ -187,12 +174,12 @@ class LRSweepTraining:
             loss = split.loss(member.model, places, beat=self.recorder.beat)
         return math.nan if member.is_too_high(loss) else loss
 
-    def _heard(self) -> SweepStatus | None:
+    def _heard(self) -> Status | None:
         """Records what there is, some times a second, and grants a person's wish."""
         if time.perf_counter() - self._flushed < FLUSH_SECONDS or self._step == self.sweep.total_steps:
             return None
         self._flush()
-        wishes: dict[str, SweepStatus] = {"pause": "paused", "stop": "stopped", "cancel": "cancelled"}
+        wishes: dict[str, Status] = {"pause": "paused", "stop": "stopped", "cancel": "cancelled"}
         wish = self.recorder.wish
         if wish is None:
             return None
@@ -203,7 +190,7 @@ class LRSweepTraining:
         self._flushed = time.perf_counter()
         recorder, sweep = self.recorder, self.sweep
         recorder.beat()
-        for config, losses in zip(self._configs, self._losses.tolist(), strict=True):
+        for config, losses in zip(self._configs, self.losses.tolist(), strict=True):
             for point in range(self._recorded, self._points):
                 recorder.log(sweep_metric(config.seed), sweep.step_of(point), [losses[point]])
         self._recorded = self._points
