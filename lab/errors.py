@@ -17,6 +17,22 @@ class ConfigError(UsageError):
     """A config breaks a rule; the message names the field, the value and the rule."""
 
 
+class ExperimentError(ConfigError):
+    """An experiment's file cannot be read, or is wrong; the message names the file, the line and the column."""
+
+
+class GridTooLargeError(ConfigError):
+    """A grid has more combinations than a person can have meant; none of them has been made."""
+
+    def __init__(self, count: int, most: int, *, final: bool, conditions: bool) -> None:
+        remedy = (
+            "give fewer values" if final else f"give fewer values, or confirm that more than {most:,} are meant (--yes)"
+        )
+        before = " before its conditions" if conditions else ""
+        super().__init__(f"the grid comes to {count:,} runs{before}: {remedy}")
+        self.final = final
+
+
 class DatasetError(UsageError):
     """A dataset cannot be read or does not fit the config."""
 

@@ -93,3 +93,16 @@ def bar(share: float, width: int) -> tuple[str, str]:
 def plural(count: int, noun: str) -> str:
     """`1 run`, `2 runs`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def shown_value(value: object) -> str:
+    """A config's value as one types it."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        short = f"{value:g}"
+        if 0 < abs(value) < 0.01:  # 3e-4, as people write learning rates
+            mantissa, _, exponent = f"{value:e}".partition("e")
+            short = f"{float(mantissa):g}e{int(exponent)}"
+        return short if float(short) == value else repr(value)
+    return "none" if value is None else str(value)

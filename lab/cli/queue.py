@@ -31,7 +31,10 @@ def register(app: typer.Typer) -> None:
 
 @queue.command("add")
 def add(
-    stages: Annotated[list[str], typer.Argument(metavar="STAGE", help="Rungs of the ladder.")],
+    stages: Annotated[list[str] | None, typer.Argument(metavar="STAGE", help="Rungs of the ladder.")] = None,
+    file: Annotated[
+        str, typer.Option("-f", "--file", metavar="FILE", help="An experiment: its path, or the name of one.")
+    ] = "",
     dataset: options.DatasetName = "",
     dataset_as: options.DatasetAs = None,
     steps: options.Steps = None,
@@ -40,10 +43,12 @@ def add(
     settings: options.Settings = None,
     name: options.Name = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be queued, and queue nothing.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Train what is trained already again, too.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="More than 1,000 runs are meant.")] = False,
     as_json: options.AsJson = False,
     database: options.Database = None,
 ) -> None:
-    """Queue runs: one of each stage and seed."""
+    """Queue runs: one of each stage and seed, or those of an experiment that are not trained yet."""
     from dataclasses import replace
 
     from lab.cli.output import print_json, run_document
@@ -54,6 +59,19 @@ def add(
     from lab.text import literal
 
     path = find_database(database)
+    if file:
+        if stages or dataset or dataset_as or steps or seeds != 1 or seed is not None or settings or name:
+            raise UsageError(
+                "-f FILE says everything: no stages, and none of --dataset --as --steps --seeds --set --name"
+            )
+        from lab.cli.experiments import queue_experiment
+
+        queue_experiment(file, path, again=again, confirmed=yes, dry_run=dry_run, as_json=as_json)
+        if not dry_run and not as_json:
+            _say_where_none_trains(path)
+        return
+    if not stages:
+        raise UsageError("name a stage, or an experiment with -f FILE (see: lab queue add --help)")
     new = []
     for stage in stages:
         request = run_request(stage, dataset, dataset_as, steps, seed, settings, name)

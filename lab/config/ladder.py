@@ -197,6 +197,19 @@ def stage_changes(stage: Stage) -> dict[str, Any]:
     return below | dict(stage.changes)
 
 
+def stage_values(name: str, *, dataset: str = "", dataset_as: DatasetKind = "stream") -> dict[str, Any]:
+    """What a stage sets on a dataset, not yet checked. Raises `ConfigError` where there is no such stage."""
+    stage = find_stage(name)
+    values = stage_changes(stage) | {
+        "stage": name,
+        "dataset": dataset or stage.home_dataset,
+        "dataset_as": dataset_as,
+    }
+    if dataset_as == "words" and values["model"] != "mlp":
+        values["context_length"] = WORDS_CONTEXT_LENGTH
+    return values
+
+
 def stage_config(
     name: str,
     *,
@@ -208,16 +221,9 @@ def stage_config(
 
     On words every model but the MLP sees one word a row. Raises `ConfigError`.
     """
-    stage = find_stage(name)
     if settings and settings.get("stage", name) != name:
         raise ConfigError(f"stage={settings['stage']} cannot be set on the stage '{name}'; name that stage instead")
-    values = stage_changes(stage) | {
-        "stage": name,
-        "dataset": dataset or stage.home_dataset,
-        "dataset_as": dataset_as,
-    }
-    if dataset_as == "words" and values["model"] != "mlp":
-        values["context_length"] = WORDS_CONTEXT_LENGTH
+    values = stage_values(name, dataset=dataset, dataset_as=dataset_as)
     return from_mapping(values | dict(settings or {}))
 
 

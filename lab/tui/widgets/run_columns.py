@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from lab import text
+from lab.text import shown_value as shown_value
 from lab.tui.run_colours import run_colour
 
 if TYPE_CHECKING:
@@ -137,19 +138,6 @@ def config_changes(config_json: str) -> dict[str, str]:
         for name in type(config).model_fields
         if getattr(config, name) != getattr(usual, name)
     }
-
-
-def shown_value(value: object) -> str:
-    """A config's value as one types it."""
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, float):
-        short = f"{value:g}"
-        if 0 < abs(value) < 0.01:  # 3e-4, as people write learning rates
-            mantissa, _, exponent = f"{value:e}".partition("e")
-            short = f"{float(mantissa):g}e{int(exponent)}"
-        return short if float(short) == value else repr(value)
-    return "none" if value is None else str(value)
 
 
 def _progress(run: RunRow, look: Look) -> Text:
