@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lab.config.experiment import Experiment
+    from lab.inference.client import InferenceClient
     from lab.queue.experiment_requests import Plan
-    from lab.store.run_store import RunRow
+    from lab.store.run_store import NewRun, RunRow
 
 
 def queue_experiment(
@@ -21,39 +23,87 @@ def queue_experiment(
     """
     from lab.cli.stored import opened
     from lab.config.experiment_files import find_experiment, read_experiment
-    from lab.queue.experiment_requests import DatasetReader, compose_experiment, plan, queue_plan
+    from lab.inference.client import InferenceClient
+    from lab.queue.experiment_requests import DatasetReader, MeasuredSpeed, compose_experiment, plan, queue_plan
 
     path = find_experiment(name_or_path)
     experiment = read_experiment(path)
-    runs = compose_experiment(experiment, DatasetReader(database), name=path.stem, confirmed=confirmed)
-    if dry_run and not database.exists():
-        _say_plan(experiment, path.stem, plan(runs, ()), again, as_json)
-        return []
+    with contextlib.closing(InferenceClient()) as client:
+        read = DatasetReader(database)
+        measure = MeasuredSpeed(client, read, database)
+        runs = compose_experiment(experiment, read, name=path.stem, measure=measure, confirmed=confirmed)
+        if dry_run:
+            stored = _stored(database)
+            planned = plan(runs, stored)
+            known = _known_seconds(planned.to_queue(again=again), stored, client, database)
+            _say_plan(experiment, path.stem, planned, known, again=again, as_json=as_json)
+            return []
     with opened(database) as store:
         planned = plan(runs, store.runs())
-        if dry_run:
-            _say_plan(experiment, path.stem, planned, again, as_json)
-            return []
         rows = queue_plan(store, planned, again=again)
     _say_queued(path.stem, planned, rows, again, as_json)
     return rows
 
 
-def _say_plan(experiment: Experiment, name: str, planned: Plan, again: bool, as_json: bool) -> None:
-    from lab.cli.output import WRAPPED, print_json, print_table, say
+def _stored(database: Path) -> list[RunRow]:
+    from lab.cli.stored import opened
 
+    if not database.exists():
+        return []
+    with opened(database) as store:
+        return store.runs()
+
+
+def _known_seconds(
+    runs: Sequence[NewRun], stored: Sequence[RunRow], client: InferenceClient, database: Path
+) -> dict[str, float]:
+    """How long each kind of run takes here, by its group: of stored runs, else measured for a moment."""
+    from lab.cli.output import say
+    from lab.errors import LabError
+    from lab.queue.forecast import known_seconds, speed_request, unknown
+    from lab.text import plural
+
+    known = known_seconds(stored)
+    missing = unknown(runs, known)
+    if missing:
+        say(f"measuring how fast this machine trains {plural(len(missing), 'kind')} of run…")
+    for group, run in missing.items():
+        try:
+            known[group] = client.measured(speed_request(run, database)).seconds
+        except LabError as error:
+            say(f"not measured: {error}")
+            break
+    return known
+
+
+def _say_plan(
+    experiment: Experiment, name: str, planned: Plan, known: Mapping[str, float], *, again: bool, as_json: bool
+) -> None:
+    from lab.cli.output import WRAPPED, print_json, print_table, say
+    from lab.queue.forecast import group_of, seconds_until_done, works
+    from lab.text import NOTHING, duration
+
+    needed = works(planned.to_queue(again=again), known)
+    seconds = seconds_until_done(needed) if needed is not None else None
     if as_json:
-        print_json(_document(experiment, name, planned, again))
+        print_json(_document(experiment, name, planned, again) | {"seconds": seconds})
         return
     say(experiment.title)
     if experiment.question:
         say(experiment.question)
     rows = [
-        [run.name, run.dataset.name, f"{run.config.steps:,}", _said_of(stored, again)]
+        [
+            run.name,
+            run.dataset.name,
+            f"{run.config.steps:,}",
+            duration(known[group_of(run)]) if group_of(run) in known else NOTHING,
+            _said_of(stored, again),
+        ]
         for run, stored in zip(planned.runs, planned.stored, strict=True)
     ]
-    print_table([("run", WRAPPED), ("dataset", "left"), ("steps", "right"), ("", "left")], rows)
-    say(f"{size_said(planned, again=again)}; nothing is queued")
+    print_table([("run", WRAPPED), ("dataset", "left"), ("steps", "right"), ("alone", "right"), ("", "left")], rows)
+    time = "no estimate" if seconds is None else f"about {duration(seconds)} here" if needed else "nothing to train"
+    say(f"{size_said(planned, again=again)}, {time}; nothing is queued")
 
 
 def _said_of(stored: RunRow | None, again: bool) -> str:

@@ -8,8 +8,10 @@ from functools import cached_property
 from pathlib import Path
 
 from lab.config.experiment import Experiment, MeasureSpeed, expand
-from lab.config.run_config import DatasetKind
+from lab.config.run_config import DatasetKind, RunConfig
 from lab.datasets.dataset import Dataset
+from lab.inference.client import InferenceClient
+from lab.queue.forecast import group_of, speed_request
 from lab.queue.requests import dataset_facts, pause_orphans, read_dataset
 from lab.store import lifecycle
 from lab.store.run_store import LARGEST_NAME, DatasetFacts, NewRun, RunRow, RunStore
@@ -35,6 +37,23 @@ class Plan:
     def to_queue(self, *, again: bool = False) -> tuple[NewRun, ...]:
         """What is to be queued: what is missing, or with `again` everything."""
         return self.runs if again else self.missing
+
+
+class MeasuredSpeed:
+    """Characters a second of configs, each kind measured once by the torch helper; on a thread, as it waits."""
+
+    def __init__(self, client: InferenceClient, read: ReadDataset, database: Path) -> None:
+        self._client, self._read, self._database = client, read, database
+        self._known: dict[str, float] = {}
+
+    def __call__(self, config: RunConfig) -> float:
+        """Of training alone. Raises `LabError` where it cannot be measured."""
+        _, facts = self._read(config.dataset, config.dataset_as)
+        run = NewRun(config, facts)
+        group = group_of(run)
+        if group not in self._known:
+            self._known[group] = self._client.measured(speed_request(run, self._database)).chars_per_second
+        return self._known[group]
 
 
 class DatasetReader:

@@ -1,19 +1,27 @@
 """When runs will start and end: the queue played through, as the worker fills its slots. No torch.
 
-How long a run takes is measured: by finished runs that are equal but for the seed, else by training it for a moment.
+How long a run takes is measured: by finished runs that are alike in all that costs time, else by training it for a
+moment.
 """
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from lab.config.run_config import RunConfig
 from lab.inference.protocol import SpeedRequest
 from lab.queue.slots import cores, threads_for
 from lab.store.run_store import NewRun, RunRow
+
+_COSTS_NO_TIME = {
+    "stage", "dataset", "lr", "schedule", "warmup_steps", "decay_start", "decay_to", "weight_decay", "init",
+    "last_layer_scale", "residual_scale", "activation_gain", "attention_scale", "overfit_one_batch", "seed",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -64,17 +72,28 @@ def seconds_left(run: RunRow) -> float | None:
 
 
 def known_seconds(runs: Iterable[RunRow]) -> dict[str, float]:
-    """Mean seconds of finished runs by group hash; a run that went on from another's checkpoint says nothing."""
+    """Mean seconds of finished runs by `group_of`; a run that went on from another's checkpoint says nothing."""
     of_group: dict[str, list[float]] = {}
     for run in runs:
         if run.status == "finished" and run.parent_id is None and run.kind == "training" and run.seconds > 0:
-            of_group.setdefault(run.group_hash, []).append(run.seconds)
+            of_group.setdefault(group_of(run), []).append(run.seconds)
     return {group: statistics.fmean(seconds) for group, seconds in of_group.items()}
 
 
 def group_of(run: NewRun | RunRow) -> str:
-    """The group hash of a run, new or stored."""
-    return run.group_hash if isinstance(run, RunRow) else run.config.group_hash(run.dataset.sha256)
+    """The same for runs, new or stored, whose configs are alike in all that costs time, on the same dataset."""
+    if isinstance(run, RunRow):
+        return _time_group(run.config_json, run.dataset_sha256)
+    return _time_group(run.config.to_json(), run.dataset.sha256)
+
+
+@lru_cache(maxsize=10_000)
+def _time_group(config_json: str, dataset_sha256: str) -> str:
+    try:
+        values = json.loads(config_json)
+    except json.JSONDecodeError:
+        return config_json  # another program's nonsense is like nothing else
+    return json.dumps([dataset_sha256, sorted((key, values[key]) for key in values if key not in _COSTS_NO_TIME)])
 
 
 def threads_of(config: RunConfig, vocabulary_size: int) -> int:
@@ -83,7 +102,7 @@ def threads_of(config: RunConfig, vocabulary_size: int) -> int:
 
 
 def unknown(runs: Sequence[NewRun], known: Mapping[str, float]) -> dict[str, NewRun]:
-    """One run of each group whose time is not known yet, by group hash, in order."""
+    """One run of each group whose time is not known yet, by `group_of`, in order."""
     groups = {group_of(run): run for run in reversed(runs)}
     in_order = dict.fromkeys(group_of(run) for run in runs)
     return {group: groups[group] for group in in_order if group not in known}

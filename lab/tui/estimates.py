@@ -100,9 +100,9 @@ class Estimates:
         training, waiting = [], []
         for run in snapshot.runs if snapshot else ():
             if run.status == "training":
-                training.append(Work(seconds_left(run) or self._known.get(run.group_hash, 0.0), run.threads or 1))
-            elif run.status == "queued" and run.group_hash in self._known:
-                waiting.append(Work(self._known[run.group_hash], run.threads or 1))
+                training.append(Work(seconds_left(run) or self._known.get(group_of(run), 0.0), run.threads or 1))
+            elif run.status == "queued" and group_of(run) in self._known:
+                waiting.append(Work(self._known[group_of(run)], run.threads or 1))
         seconds = seconds_until_done([*waiting, *needed], training)
         return Estimate(seconds, f"about {text.duration(max(1.0, seconds))}")
 

@@ -76,11 +76,11 @@ def test_finished_runs_of_a_group_say_how_long_the_next_takes(
     monkeypatch.setattr(module, "cores", lambda: 2)
     finish(store, new_run(dataset_facts, seed=1), 10.0)
     finish(store, new_run(dataset_facts, seed=2), 14.0)
-    finish(store, new_run(dataset_facts, lr=0.5), 99.0, "stopped")
+    finish(store, new_run(dataset_facts, batch_size=64), 99.0, "stopped")
     known = known_seconds(store.runs())
-    asked = [new_run(dataset_facts, seed=3), new_run(dataset_facts, seed=4)]
+    asked = [new_run(dataset_facts, seed=3), new_run(dataset_facts, seed=4, lr=0.5)]
     assert works(asked, known) == [Work(12.0), Work(12.0)]
-    stopped = new_run(dataset_facts, lr=0.5, seed=1), new_run(dataset_facts, lr=0.5, seed=2)
+    stopped = new_run(dataset_facts, batch_size=64, seed=1), new_run(dataset_facts, batch_size=64, seed=2)
     assert works([*asked, *stopped], known) is None
     assert list(unknown([*asked, *stopped], known).values()) == [stopped[0]], "one of a group is measured"
 
