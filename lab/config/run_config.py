@@ -24,7 +24,14 @@ _TRANSFORMER: tuple[ModelFamily, ...] = ("transformer",)
 
 # Fields that a later version adds enter here with the value that means "as before", and are left out of the hash at
 # that value, so that the hashes of older runs stay what they were.
-NEUTRAL_VALUES_OF_LATER_FIELDS: dict[str, object] = {}
+NEUTRAL_VALUES_OF_LATER_FIELDS: dict[str, object] = {
+    "norm_kind": "layer",
+    "qk_norm": False,
+    "logit_softcap": 0.0,
+    "adamw_lr": None,
+    "beta2": 0.999,
+    "momentum": 0.95,
+}
 
 FIELDS_WITHOUT_INFLUENCE = ("dataset", "diagnostics_every")
 """Left out of the hash, since no number of a run depends on them: where the text lies (its contents are hashed), and
@@ -100,7 +107,9 @@ class RunConfig(BaseModel):
     )
 
     # Switches
-    activation: Literal["relu", "gelu", "tanh"] = _setting("relu", "the nonlinearity", models=_EMBEDDED)
+    activation: Literal["relu", "gelu", "tanh", "relu_squared"] = _setting(
+        "relu", "the nonlinearity", models=_EMBEDDED
+    )
     activation_gain: float | None = _setting(
         None,
         "factor on the Kaiming init of layers before a nonlinearity; by the nonlinearity unless given",
@@ -110,8 +119,14 @@ class RunConfig(BaseModel):
     )
     dropout: float = _setting(0.0, "share of activations dropped in training", models=_EMBEDDED, ge=0, lt=1)
     residual: bool = _setting(False, "skip connections around attention and feed-forward", models=_TRANSFORMER)
-    norm: Literal["none", "pre", "post"] = _setting("none", "where layer norm stands", models=_TRANSFORMER)
-    positions: Literal["none", "learned"] = _setting("none", "position embeddings", models=_TRANSFORMER)
+    norm: Literal["none", "pre", "post"] = _setting("none", "where a norm stands in a block", models=_TRANSFORMER)
+    norm_kind: Literal["layer", "rms"] = _setting(
+        "layer", "layer norm, or RMS norm without weights", models=_TRANSFORMER
+    )
+    qk_norm: bool = _setting(False, "queries and keys are brought to one length", models=_TRANSFORMER)
+    positions: Literal["none", "learned", "rotary"] = _setting(
+        "none", "position embeddings, or queries and keys turned by their place", models=_TRANSFORMER
+    )
     attention: Literal["learned", "uniform"] = _setting(
         "learned", "weights from queries and keys, or an even average of what came before", models=_TRANSFORMER
     )
@@ -125,6 +140,9 @@ class RunConfig(BaseModel):
     )
     bias: bool = _setting(True, "additive biases in linear layers and norms", models=_EMBEDDED)
     tied_embeddings: bool = _setting(False, "the head shares the token embedding's weights", models=_EMBEDDED)
+    logit_softcap: float = _setting(
+        0.0, "logits bent towards ± this bound; 0 leaves them", models=_TRANSFORMER, ge=0, le=1e6
+    )
 
     # Initialisation
     init: Literal["torch", "normal", "kaiming"] = _setting("torch", "torch's defaults, N(0, 1), or Kaiming")
@@ -134,8 +152,13 @@ class RunConfig(BaseModel):
     )
 
     # Optimisation
-    optimizer: Literal["adamw", "sgd"] = _setting("adamw", "what applies the gradients")
+    optimizer: Literal["adamw", "sgd", "muon"] = _setting(
+        "adamw", "what applies the gradients; muon does to the matrices of blocks, and AdamW to the rest"
+    )
     lr: float = _setting(1e-3, "learning rate, the peak of its schedule", gt=0, le=1e6)
+    adamw_lr: float | None = _setting(None, "under muon, AdamW's learning rate; lr unless given", gt=0, le=1e6)
+    beta2: float = _setting(0.999, "AdamW's memory of squared gradients", ge=0, lt=1)
+    momentum: float = _setting(0.95, "Muon's memory of gradients", ge=0, lt=1)
     schedule: Literal["constant", "step", "cosine", "linear"] = _setting("constant", "how lr changes over the run")
     warmup_steps: int = _setting(0, "steps over which lr rises from 0", ge=0)
     decay_start: float = _setting(0.0, "share of the run after which lr decays", ge=0, le=1)
@@ -171,6 +194,10 @@ class RunConfig(BaseModel):
             raise ValueError("tied_embeddings=true needs layers=1 or more: a head on the whole window is wider than C")
         if self.activation_gain is not None and self.init != "kaiming":
             raise ValueError(f"activation_gain={self.activation_gain} needs init=kaiming, not init={self.init}")
+        if self.adamw_lr is not None and self.optimizer != "muon":
+            raise ValueError(f"adamw_lr={self.adamw_lr} needs optimizer=muon; under {self.optimizer}, set lr")
+        if self.optimizer == "muon" and (self.model != "transformer" or not self.layers):
+            raise ValueError("optimizer=muon needs a transformer with layers=1 or more, whose matrices it updates")
         if self.warmup_steps >= self.steps > 1 and self.warmup_steps:
             raise ValueError(f"warmup_steps={self.warmup_steps} must be below steps={self.steps}")
         return self
@@ -180,6 +207,13 @@ class RunConfig(BaseModel):
         if self.head_dim is None and c % heads:
             raise ValueError(f"heads={heads} must divide embedding_dim={c}")
         width = self.attention_width
+        if self.positions == "rotary" and (width // heads) % 2:
+            raise ValueError(f"positions=rotary needs an even head_dim, not {width // heads}")
+        if self.attention != "learned" and (self.qk_norm or self.positions == "rotary"):
+            turned = "qk_norm=true" if self.qk_norm else "positions=rotary"
+            raise ValueError(f"{turned} needs attention=learned: an even average has no queries and keys")
+        if self.norm_kind != "layer" and self.norm == "none":
+            raise ValueError(f"norm_kind={self.norm_kind} needs norm=pre or norm=post")
         brought_back = width == c or self.output_projection
         if not self.value_projection and width != c:
             raise ValueError(

@@ -16,7 +16,22 @@ from lab.config.run_config import RunConfig
 PADDING_TARGET = -1
 """The target of a position that is not part of the loss."""
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
+
+
+class SquaredReLU(nn.Module):
+    """ReLU, squared (So et al. 2021): as sparse, and smooth where it sets in."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same."""
+        return F.relu(x).square()
+
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "tanh": nn.Tanh,
+    "relu_squared": SquaredReLU,
+}
 
 
 class HiddenLinear(nn.Linear):
@@ -30,6 +45,34 @@ class OutputProjection(nn.Linear):
 def next_character_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """Mean cross-entropy in nats a character of logits (…, V) against as many targets, padding left out."""
     return F.cross_entropy(logits.view(-1, logits.shape[-1]), targets.flatten(), ignore_index=PADDING_TARGET)
+
+
+def build_norm(config: RunConfig, width: int) -> nn.Module:
+    """Layer norm (Ba et al. 2016), or RMS norm (Zhang & Sennrich 2019) without weights, over the last `width` numbers."""
+    if config.norm_kind == "rms":
+        return nn.RMSNorm(width, elementwise_affine=False)
+    return nn.LayerNorm(width, bias=config.bias)
+
+
+class RotaryPositions(nn.Module):
+    """Turns queries and keys by an angle that grows with their place, so that q·k knows their distance (Su et al. 2021).
+
+    A head's numbers are taken in pairs, each a point of the complex plane that turns at a frequency of its own.
+    """
+
+    turns: Tensor
+
+    def __init__(self, context_length: int, head_dim: int, base: float = 10_000.0) -> None:
+        super().__init__()
+        frequencies = base ** (-torch.arange(0, head_dim, 2) / head_dim)  # (hs / 2,)
+        angles = torch.outer(torch.arange(context_length).float(), frequencies)  # (T, hs / 2)
+        self.register_buffer("turns", torch.polar(torch.ones_like(angles), angles), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Queries or keys (…, T, hs), turned."""
+        pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))  # (…, T, hs) -> (…, T, hs / 2)
+        turned = torch.view_as_real(pairs * self.turns[: x.shape[-2]])  # (…, T, hs / 2, 2)
+        return turned.flatten(-2).to(x.dtype)  # -> (…, T, hs)
 
 
 class MultiHeadAttention(nn.Module):
@@ -51,6 +94,8 @@ class MultiHeadAttention(nn.Module):
         c, width = config.embedding_dim, config.attention_width
         self.has_value_projection = config.value_projection
         self.is_causal = config.causal_mask
+        self.qk_norm = config.qk_norm
+        self.rotary = RotaryPositions(config.context_length, self.head_dim) if config.positions == "rotary" else None
         projected = 2 * self.learned + config.value_projection
         self.projections = nn.Linear(c, projected * width, bias=False) if projected else None
         self.output = OutputProjection(width, c, bias=config.bias) if config.output_projection else nn.Identity()
@@ -96,7 +141,18 @@ class MultiHeadAttention(nn.Module):
             parts = self.projections(x).view(b, t, -1, self.heads, self.head_dim).permute(2, 0, 3, 1, 4).unbind()
         itself = x.view(b, t, self.heads, self.head_dim).transpose(1, 2) if not self.has_value_projection else None
         value = parts[-1] if itself is None else itself
-        return (parts[0], parts[1], value) if self.learned else (None, None, value)
+        if not self.learned:
+            return None, None, value
+        if self.qk_norm or self.rotary is not None:
+            query, key = self._placed(torch.stack(parts[:2])).unbind()
+            return query, key, value
+        return parts[0], parts[1], value
+
+    def _placed(self, x: Tensor) -> Tensor:
+        """Queries and keys (2, B, nh, T, hs), brought to one length and turned by their place, as the config says."""
+        if self.qk_norm:  # Henry et al. 2020
+            x = F.rms_norm(x, (self.head_dim,))
+        return x if self.rotary is None else self.rotary(x)
 
 
 class FeedForward(nn.Module):
@@ -128,9 +184,9 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(config, after_attention) if config.feed_forward_multiple else None
         if config.norm != "none":
             normed = {"pre": (c, after_attention), "post": (after_attention, after_attention)}[config.norm]
-            self.attention_norm = nn.LayerNorm(normed[0], bias=config.bias)
+            self.attention_norm = build_norm(config, normed[0])
             if self.feed_forward:
-                self.feed_forward_norm = nn.LayerNorm(normed[1], bias=config.bias)
+                self.feed_forward_norm = build_norm(config, normed[1])
 
     def forward(self, x: Tensor) -> Tensor:
         """From (B, T, C) to (B, T, C)."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lab.config.run_config import RunConfig
-from lab.models.layers import Block, next_character_loss
+from lab.models.layers import Block, build_norm, next_character_loss
 
 
 class Transformer(nn.Module):
@@ -20,10 +20,11 @@ class Transformer(nn.Module):
         self.token_embedding = nn.Embedding(vocabulary_size, c)
         self.position_embedding = nn.Embedding(config.context_length, c) if config.positions == "learned" else None
         self.blocks = nn.Sequential(*[Block(config) for _ in range(config.layers)])
-        self.final_norm = nn.LayerNorm(width, bias=config.bias) if config.norm == "pre" else nn.Identity()
+        self.final_norm = build_norm(config, width) if config.norm == "pre" else nn.Identity()
         self.head = nn.Linear(width, vocabulary_size, bias=config.bias)
         if config.tied_embeddings:
             self.head.weight = self.token_embedding.weight
+        self.logit_softcap = config.logit_softcap
         self.register_buffer("places", torch.arange(config.context_length), persistent=False)
 
     def forward(self, tokens: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
@@ -33,4 +34,6 @@ class Transformer(nn.Module):
             x = x + self.position_embedding(self.places[: tokens.shape[1]])  # (T, C), the same for every example
         x = self.final_norm(self.blocks(x))  # (B, T, C)
         logits = self.head(x)  # (B, T, V)
+        if self.logit_softcap:  # Gemma 2 (2024): no logit runs away
+            logits = self.logit_softcap * torch.tanh(logits / self.logit_softcap)
         return logits, None if targets is None else next_character_loss(logits, targets)

@@ -24,7 +24,7 @@ from lab.training.checkpoint import Checkpoint, LoopState, checkpoint_writer, lo
 from lab.training.device import SMALL_MODEL, Resources
 from lab.training.diagnostics import Diagnostics
 from lab.training.evaluate import Split
-from lab.training.optimizers import build_optimizer
+from lab.training.build_optimizer import build_optimizer
 from lab.training.recording import Recorder
 from lab.training.usage import Usage
 

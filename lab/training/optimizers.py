@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lab.config.run_config import RunConfig
 
-ADAMW_BETAS = (0.9, 0.999)
+ADAMW_BETA1 = 0.9
 ADAMW_EPSILON = 1e-8
 
 
@@ -48,7 +48,7 @@ class SGD:
     @torch.no_grad()
     def step(self, lr: float) -> None:
         """p ← p − lr (g + λp)."""
-        gradients = [_gradient(parameter) for parameter in self._parameters]
+        gradients = [gradient_of(parameter) for parameter in self._parameters]
         torch._fused_sgd_(
             self._parameters,
             gradients,
@@ -78,7 +78,8 @@ class SGD:
 class AdamW:
     """Adam with decoupled weight decay (Kingma & Ba 2014; Loshchilov & Hutter 2017)."""
 
-    def __init__(self, parameters: Mapping[str, Tensor], weight_decay: float) -> None:
+    def __init__(self, parameters: Mapping[str, Tensor], weight_decay: float, *, beta2: float = 0.999) -> None:
+        self._beta2 = beta2
         self._names = list(parameters)
         self._parameters = list(parameters.values())
         self._weight_decay = weight_decay
@@ -89,7 +90,7 @@ class AdamW:
     @torch.no_grad()
     def step(self, lr: float) -> None:
         """Moves each parameter by its mean gradient over the root of its mean squared gradient."""
-        gradients = [_gradient(parameter) for parameter in self._parameters]
+        gradients = [gradient_of(parameter) for parameter in self._parameters]
         torch._foreach_add_(self._steps, 1)
         torch._fused_adamw_(
             self._parameters,
@@ -99,8 +100,8 @@ class AdamW:
             [],
             self._steps,
             lr=lr,
-            beta1=ADAMW_BETAS[0],
-            beta2=ADAMW_BETAS[1],
+            beta1=ADAMW_BETA1,
+            beta2=self._beta2,
             weight_decay=self._weight_decay,
             eps=ADAMW_EPSILON,
             amsgrad=False,
@@ -129,12 +130,6 @@ class AdamW:
             step.copy_(state[f"{name}.step"])
 
 
-def build_optimizer(config: RunConfig, parameters: Mapping[str, Tensor]) -> Optimizer:
-    """The config's optimiser over a model's named parameters."""
-    kinds: dict[str, type[AdamW] | type[SGD]] = {"adamw": AdamW, "sgd": SGD}
-    return kinds[config.optimizer](parameters, config.weight_decay)
-
-
-def _gradient(parameter: Tensor) -> Tensor:
+def gradient_of(parameter: Tensor) -> Tensor:
     """A parameter's gradient; zero for one that no position of the batch has used."""
     return parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from lab.config.ladder import stage_config
 from lab.config.schedule import learning_rate
-from lab.training.optimizers import SGD, AdamW, Optimizer, build_optimizer
+from lab.training.build_optimizer import build_optimizer
+from lab.training.optimizers import SGD, AdamW, Optimizer
 
 SHAPES = {"table": (7, 5), "matrix": (33, 17), "bias": (17,), "scalar": ()}
 STEPS = 60

@@ -34,6 +34,7 @@ TINY: dict[str, dict[str, Any]] = {
     "layernorm": {"embedding_dim": 8, "heads": 2, "layers": 2},
     "scaled": {"embedding_dim": 8, "heads": 2, "layers": 2, "context_length": 8, "batch_size": 4},
     "scaled-cpu": {"embedding_dim": 8, "heads": 2, "layers": 2, "context_length": 8, "batch_size": 4},
+    "modern": {"embedding_dim": 8, "heads": 2, "layers": 2, "context_length": 8, "batch_size": 4},
 }
 """Every stage, small enough to train in a moment."""
 
