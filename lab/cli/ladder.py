@@ -36,6 +36,7 @@ def register(app: typer.Typer) -> None:
 def ladder(
     stages: Annotated[str, typer.Option("--stages", metavar="A,B", help="Only these rungs.")] = "",
     seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="Runs of each rung, by seed.")] = 1,
+    everything: Annotated[bool, typer.Option("--all", help="The modern rung too.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="A tenth of the steps; not comparable.")] = False,
     dataset: options.DatasetName = "",
     dataset_as: options.DatasetAs = None,
@@ -54,7 +55,9 @@ def ladder(
 
     began = time.perf_counter()
     path = find_database(database)
-    names = [name.strip() for name in stages.split(",") if name.strip()] or default_stages()
+    if stages and everything:
+        raise UsageError("--stages names the rungs already; leave out --all")
+    names = [name.strip() for name in stages.split(",") if name.strip()] or default_stages(modern=everything)
     if len(set(names)) < len(names):
         raise UsageError(f"--stages {stages} names a rung twice")
     wanted = {name: _compose(name, seeds, quick, dataset, dataset_as, path) for name in names}

@@ -12,6 +12,8 @@ from lab.errors import ConfigError
 
 WORDS_CONTEXT_LENGTH = 16
 """Positions a transformer has for one word of a words dataset, its start included."""
+MODERN = "modern"
+"""The rung after the lectures' own, trained where it is asked for."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ STAGES: tuple[Stage, ...] = (
         look_at="the sample: words, lines and speakers appear",
     ),
     Stage(
-        name="modern",
+        name=MODERN,
         adds="what came after: rotary positions, RMSNorm, QK-norm, ReLU², zero-initialised projections, Muon",
         also_changed="size: 192 wide, 128 characters of context, 4 layers; no dropout; lr falls to zero",
         stands_on="layernorm",
@@ -257,9 +259,8 @@ def stage_config(
     return from_mapping(values | dict(settings or {}))
 
 
-def ladder_stages(*, gpu: bool) -> tuple[str, ...]:
+def ladder_stages(*, gpu: bool, modern: bool = False) -> tuple[str, ...]:
     """The stages that `lab ladder` trains, from the foot up; `scaled` has its stand-in without a GPU."""
     stood_in_for = {stage.stands_in_for for stage in STAGES if stage.stands_in_for}
-    return tuple(
-        stage.name for stage in STAGES if (stage.name not in stood_in_for if not gpu else not stage.stands_in_for)
-    )
+    suited = (stage for stage in STAGES if (stage.name not in stood_in_for if not gpu else not stage.stands_in_for))
+    return tuple(stage.name for stage in suited if modern or stage.name != MODERN)

@@ -107,9 +107,7 @@ class RunConfig(BaseModel):
     )
 
     # Switches
-    activation: Literal["relu", "gelu", "tanh", "relu_squared"] = _setting(
-        "relu", "the nonlinearity", models=_EMBEDDED
-    )
+    activation: Literal["relu", "gelu", "tanh", "relu_squared"] = _setting("relu", "the nonlinearity", models=_EMBEDDED)
     activation_gain: float | None = _setting(
         None,
         "factor on the Kaiming init of layers before a nonlinearity; by the nonlinearity unless given",

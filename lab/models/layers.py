@@ -17,7 +17,6 @@ PADDING_TARGET = -1
 """The target of a position that is not part of the loss."""
 
 
-
 class SquaredReLU(nn.Module):
     """ReLU, squared (So et al. 2021): as sparse, and smooth where it sets in."""
 
@@ -48,14 +47,14 @@ def next_character_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def build_norm(config: RunConfig, width: int) -> nn.Module:
-    """Layer norm (Ba et al. 2016), or RMS norm (Zhang & Sennrich 2019) without weights, over the last `width` numbers."""
+    """Layer norm (Ba et al. 2016), or RMS norm (Zhang & Sennrich 2019) without weights, over the last `width`."""
     if config.norm_kind == "rms":
         return nn.RMSNorm(width, elementwise_affine=False)
     return nn.LayerNorm(width, bias=config.bias)
 
 
 class RotaryPositions(nn.Module):
-    """Turns queries and keys by an angle that grows with their place, so that q·k knows their distance (Su et al. 2021).
+    """Turns queries and keys by angles that grow with their place, so that q·k knows their distance (Su et al. 2021).
 
     A head's numbers are taken in pairs, each a point of the complex plane that turns at a frequency of its own.
     """

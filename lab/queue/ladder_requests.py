@@ -40,9 +40,9 @@ class Adopted:
     resumed: tuple[str, ...] = ()
 
 
-def default_stages() -> list[str]:
-    """The rungs that suit this machine: `scaled` with a GPU, its stand-in without."""
-    return list(ladder_stages(gpu=has_gpu()))
+def default_stages(*, modern: bool = False) -> list[str]:
+    """The rungs that suit this machine: `scaled` with a GPU, its stand-in without; `modern` where it is asked for."""
+    return list(ladder_stages(gpu=has_gpu(), modern=modern))
 
 
 def deltas(rungs: Sequence[Rung]) -> list[float | None]:

@@ -20,11 +20,11 @@ from lab.inference.sampling import SamplingOptions, sample_texts
 from lab.models.build import build_model, parameter_count
 from lab.models.fused_mlp import FusedMLP, can_fuse
 from lab.training.batches import Batches
+from lab.training.build_optimizer import build_optimizer
 from lab.training.checkpoint import Checkpoint, LoopState, checkpoint_writer, load_weights, weights_of
 from lab.training.device import SMALL_MODEL, Resources
 from lab.training.diagnostics import Diagnostics
 from lab.training.evaluate import Split
-from lab.training.build_optimizer import build_optimizer
 from lab.training.recording import Recorder
 from lab.training.usage import Usage
 

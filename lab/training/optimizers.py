@@ -12,8 +12,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from lab.config.run_config import RunConfig
-
 ADAMW_BETA1 = 0.9
 ADAMW_EPSILON = 1e-8
 

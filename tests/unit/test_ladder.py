@@ -21,7 +21,7 @@ RUNGS = (
 
 
 def test_the_rungs_are_in_the_lectures_order() -> None:
-    assert tuple(stage.name for stage in STAGES) == (*RUNGS, "scaled", "scaled-cpu")
+    assert tuple(stage.name for stage in STAGES) == (*RUNGS, "scaled", "scaled-cpu", "modern")
 
 
 def test_each_stage_stands_on_one_below_it() -> None:
@@ -115,6 +115,11 @@ def test_without_a_gpu_the_scaled_stage_has_its_stand_in() -> None:
     assert ladder_stages(gpu=True) == (*RUNGS, "scaled")
 
 
+def test_the_modern_rung_is_trained_where_it_is_asked_for() -> None:
+    assert ladder_stages(gpu=False, modern=True) == (*RUNGS, "scaled-cpu", "modern")
+    assert ladder_stages(gpu=True, modern=True) == (*RUNGS, "scaled", "modern")
+
+
 def test_published_figures_are_the_lectures() -> None:
     published = {stage.name: stage.published_val_loss for stage in STAGES}
     assert published == {
@@ -129,6 +134,7 @@ def test_published_figures_are_the_lectures() -> None:
         "layernorm": 2.0590,
         "scaled": 1.477,
         "scaled-cpu": 1.88,
+        "modern": None,
     }
 
 

@@ -19,7 +19,14 @@ from lab.config.run_config import RunConfig, from_mapping
 from lab.datasets.dataset import Dataset, load_dataset
 from lab.errors import ConfigError
 from lab.models.build import build_model, parameter_count
-from lab.models.layers import PADDING_TARGET, HiddenLinear, MultiHeadAttention, OutputProjection
+from lab.models.layers import (
+    PADDING_TARGET,
+    HiddenLinear,
+    MultiHeadAttention,
+    OutputProjection,
+    RotaryPositions,
+    build_norm,
+)
 from lab.training.batches import Batches
 from lab.training.checkpoint import weights_of
 
@@ -136,13 +143,76 @@ def test_a_later_character_changes_no_earlier_prediction(stage: str, place: int)
 @pytest.mark.parametrize("attention", ["learned", "uniform"])
 @pytest.mark.parametrize("stage", WITH_ATTENTION)
 def test_without_its_mask_a_model_sees_what_comes(stage: str, attention: str) -> None:
-    config = tiny(stage, causal_mask=False, attention=attention)
+    plain = {"positions": "learned", "qk_norm": False} if attention == "uniform" and stage == "modern" else {}
+    config = tiny(stage, causal_mask=False, attention=attention, **plain)
     model = shaken(build_model(config, V)).eval()
     tokens, _ = token_batch(config, V)
     changed = tokens.clone()
     changed[:, -1] = (changed[:, -1] + 1) % V
     earlier = (model(tokens)[0] - model(changed)[0])[:, :-1].abs().amax(dim=-1)
     assert (earlier > 1e-6).all()
+
+
+# What came after the lecture
+
+
+def test_turned_queries_and_keys_know_their_distance_and_not_their_place() -> None:
+    rotary = RotaryPositions(64, 16)
+    query, key = (torch.randn(16, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2))
+    affinity = rotary(query.expand(64, 16)) @ rotary(key.expand(64, 16)).T  # (T, T)
+    for distance in (0, 1, 17):
+        along = affinity.diagonal(-distance)
+        assert torch.allclose(along, along[:1].expand_as(along), atol=1e-4)
+    assert affinity.diagonal(0)[0] != pytest.approx(float(affinity.diagonal(-17)[0]), abs=1e-2)
+
+
+def test_turning_follows_the_formula() -> None:
+    x = torch.randn(5, 4, generator=torch.Generator().manual_seed(1))
+    turned = RotaryPositions(5, 4)(x)
+    for place in range(5):
+        for pair, frequency in ((0, 1.0), (1, 10_000**-0.5)):
+            angle = place * frequency
+            first, second = x[place, 2 * pair], x[place, 2 * pair + 1]
+            assert turned[place, 2 * pair] == pytest.approx(
+                float(first * math.cos(angle) - second * math.sin(angle)), abs=1e-5
+            )
+            assert turned[place, 2 * pair + 1] == pytest.approx(
+                float(first * math.sin(angle) + second * math.cos(angle)), abs=1e-5
+            )
+
+
+def test_queries_and_keys_are_brought_to_one_length() -> None:
+    config = tiny("modern", layers=1)
+    attention = shaken(build_model(config, V)).blocks[0].attention
+    query, key, _ = attention.read(torch.randn(2, 8, 8) * 100)
+    assert query is not None
+    assert key is not None
+    for x in (query, key):
+        assert torch.allclose(x.square().mean(dim=-1), torch.ones(x.shape[:-1]), atol=1e-3)
+
+
+def test_an_rms_norm_divides_by_the_root_mean_square() -> None:
+    norm = build_norm(tiny("modern"), 8)
+    x = torch.randn(3, 8)
+    assert torch.allclose(norm(x), x / x.square().mean(dim=-1, keepdim=True).sqrt(), atol=1e-5)
+    assert not list(norm.parameters())
+
+
+def test_no_logit_passes_the_soft_cap() -> None:
+    config = tiny("modern", logit_softcap=2.0)
+    model = build_model(config, V)
+    with torch.no_grad():
+        model.head.weight.mul_(1000)
+    logits, _ = model(token_batch(config, V)[0])
+    assert logits.abs().max().item() == pytest.approx(2.0, abs=1e-3)
+
+
+def test_the_modern_model_starts_as_an_embedding_and_a_head() -> None:
+    config = tiny("modern")
+    model = build_model(config, V)
+    tokens, _ = token_batch(config, V)
+    stream = model.token_embedding(tokens)
+    assert torch.equal(model.blocks(stream), stream)
 
 
 # The lecture's own code: a Linear a head, a loop over the heads, a mask of -inf

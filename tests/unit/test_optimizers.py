@@ -14,10 +14,12 @@ from torch import Tensor
 
 from lab.config.ladder import stage_config
 from lab.config.schedule import learning_rate
+from lab.models.build import build_model
 from lab.training.build_optimizer import build_optimizer
+from lab.training.muon import Muon, orthogonalised
 from lab.training.optimizers import SGD, AdamW, Optimizer
 
-SHAPES = {"table": (7, 5), "matrix": (33, 17), "bias": (17,), "scalar": ()}
+SHAPES = {"table": (7, 5), "blocks.0.matrix": (33, 17), "bias": (17,), "scalar": ()}
 STEPS = 60
 LRS = [1e-3 * (1 + step % 7) for step in range(STEPS)]
 
@@ -77,16 +79,16 @@ def test_a_parameter_without_a_gradient_counts_as_one_of_zero(kind: type[AdamW] 
     ours, theirs = parameters(), parameters()
     optimizer, reference = kind(ours, 0.1), kind(theirs, 0.1)
     for step in range(10):
-        give_gradients(ours, step, without=("matrix",))
+        give_gradients(ours, step, without=("blocks.0.matrix",))
         give_gradients(theirs, step)
-        theirs["matrix"].grad = torch.zeros_like(theirs["matrix"])
+        theirs["blocks.0.matrix"].grad = torch.zeros_like(theirs["blocks.0.matrix"])
         optimizer.step(0.01)
         reference.step(0.01)
     for name in SHAPES:
         assert torch.equal(ours[name], theirs[name])
 
 
-@pytest.mark.parametrize("kind", ["adamw", "sgd"])
+@pytest.mark.parametrize("kind", ["adamw", "sgd", "muon"])
 @pytest.mark.parametrize("stopped_after", [0, 1, 17, 59])
 def test_a_restored_optimizer_goes_on_as_if_nothing_had_been(kind: str, stopped_after: int) -> None:
     config = stage_config("layernorm", settings={"optimizer": kind})
@@ -163,3 +165,72 @@ def test_the_learning_rate_rises_then_falls_and_stays_within_its_bounds(
     assert all(after <= before + 1e-12 for before, after in itertools.pairwise(falling))
     assert all(0 < rate < 0.5 for rate in rising)
     assert all(0.5 * decay_to - 1e-12 <= rate <= 0.5 for rate in falling)
+
+
+# Muon
+
+
+def test_muon_updates_a_matrix_as_torchs_own_does() -> None:
+    generator = torch.Generator().manual_seed(0)
+    shapes = {"blocks.0.a": (33, 17), "blocks.0.b": (12, 40), "blocks.1.a": (33, 17)}
+    ours = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    theirs = {name: tensor.clone() for name, tensor in ours.items()}
+    optimizer = Muon(
+        {name: (tensor, 1) for name, tensor in ours.items()},
+        {"embedding": torch.zeros(3)},
+        weight_decay=0.1,
+        momentum=0.95,
+        beta2=0.95,
+        others_lr_ratio=1.0,
+    )
+    reference = torch.optim.Muon(theirs.values(), lr=1.0, weight_decay=0.1, momentum=0.95, nesterov=True)
+    for step in range(STEPS):
+        for named in (ours, theirs):
+            give_gradients(named, step)
+        reference.param_groups[0]["lr"] = LRS[step]
+        reference.step()
+        optimizer.step(LRS[step])
+    for name in shapes:  # bf16 rounds differently in a batch of matrices
+        assert (ours[name] - theirs[name]).norm() < 0.01 * (STEPS * max(LRS)), name
+
+
+def test_an_orthogonalised_matrix_has_singular_values_near_one() -> None:
+    matrices = torch.randn(3, 24, 60, generator=torch.Generator().manual_seed(0))
+    for found in (orthogonalised(matrices), orthogonalised(matrices.mT)):
+        values = torch.linalg.svdvals(found)
+        assert float(values.min()) > 0.6
+        assert float(values.max()) < 1.3
+
+
+def test_queries_keys_and_values_are_taken_apart_for_muon() -> None:
+    config = stage_config("modern", settings={"embedding_dim": 8, "heads": 2, "layers": 1, "weight_decay": 0.0})
+    named = dict(build_model(config, 9).named_parameters())
+    before = {name: tensor.detach().clone() for name, tensor in named.items()}
+    optimizer = build_optimizer(config, named)
+    for name, tensor in named.items():
+        tensor.grad = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(len(name)))
+    optimizer.step(1.0)
+    name = "blocks.0.attention.projections.weight"
+    for part in (before[name] - named[name].detach()).chunk(3):
+        assert float(torch.linalg.svdvals(part).min()) > 0.6
+
+
+def test_muon_leaves_embedding_and_head_to_adamw() -> None:
+    config = stage_config("modern", settings={"embedding_dim": 8, "heads": 2, "layers": 1})
+    state = build_optimizer(config, dict(build_model(config, 9).named_parameters())).state()
+    under_adamw = {name.removesuffix(".square") for name in state if name.endswith(".square")}
+    assert under_adamw == {"token_embedding.weight", "head.weight"}
+    assert sum(name.endswith(".momentum") for name in state) == 4
+
+
+def test_adamw_moves_at_its_own_rate_under_muon() -> None:
+    settings = {"embedding_dim": 8, "heads": 2, "layers": 1}
+    moved = []
+    for adamw_lr in (6e-3, 12e-3):
+        config = stage_config("modern", settings=settings | {"adamw_lr": adamw_lr})
+        named = dict(build_model(config, 9).named_parameters())
+        before = named["head.weight"].detach().clone()
+        named["head.weight"].grad = torch.ones_like(before)
+        build_optimizer(config, named).step(config.lr)
+        moved.append(float((before - named["head.weight"].detach()).mean()))
+    assert moved == [pytest.approx(6e-3, rel=1e-3), pytest.approx(12e-3, rel=1e-3)]

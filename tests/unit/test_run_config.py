@@ -245,9 +245,16 @@ def test_the_group_hash_leaves_out_the_seed_alone() -> None:
 def test_a_later_field_at_its_neutral_value_leaves_the_hash_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     config = stage_config("layernorm")
     older = {name: value for name, value in config._hashed_values().items() if name != "grad_clip"}
-    monkeypatch.setattr(run_config, "NEUTRAL_VALUES_OF_LATER_FIELDS", {"grad_clip": 0.0})
+    neutral = run_config.NEUTRAL_VALUES_OF_LATER_FIELDS
+    monkeypatch.setattr(run_config, "NEUTRAL_VALUES_OF_LATER_FIELDS", neutral | {"grad_clip": 0.0})
     assert config._hashed_values() == older
     assert "grad_clip" in config.replace(grad_clip=1.0)._hashed_values()
+
+
+def test_the_hash_of_a_config_of_the_first_release_is_what_it_was() -> None:
+    assert stage_config("layernorm").hash(SHA256).startswith("1c64cf2e52d49503")
+    for name, neutral in run_config.NEUTRAL_VALUES_OF_LATER_FIELDS.items():
+        assert RunConfig.model_fields[name].default == neutral, name
 
 
 def test_every_field_says_what_it_is_and_who_reads_it() -> None:
