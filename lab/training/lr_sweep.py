@@ -22,10 +22,10 @@ from lab.datasets.dataset import Dataset
 from lab.models.build import build_model, parameter_count
 from lab.models.fused_mlp import FusedMLP, can_fuse
 from lab.training.batches import Batches
+from lab.training.build_optimizer import build_optimizer
 from lab.training.device import Resources
 from lab.training.evaluate import Split
 from lab.training.loop import FLUSH_SECONDS, Outcome, Status
-from lab.training.optimizers import build_optimizer
 from lab.training.recording import Recorder
 
 ROSE_TOO_FAR = 1.5
