@@ -225,6 +225,13 @@ ACTIONS: tuple[Action, ...] = (
            synonyms="ema average", modes=_RUNS_AND_VIEW),
     Action("whole_range", ("=",), "whole range", "Show the losses of the first steps too, or leave them out.", "Chart",
            synonyms="zoom reset outliers", modes=_RUNS_AND_VIEW),
+    # Take along
+    Action("copy", ("y",), "copy", "Copy what is shown: row, table, curves, sample, config, the command to repeat it.",
+           "Take along", synonyms="yank clipboard osc52", when=_has_runs),
+    Action("write_file", ("w",), "write to a file", "Write what is shown beside the database: text, CSV, or a picture.",
+           "Take along", synonyms="save export csv svg screenshot", modes=("ladder", "run_view", "sample")),
+    Action("picture", (), "picture", "Write a picture of the screen (SVG) beside the database.", "Take along",
+           synonyms="save export svg screenshot image"),
     # lab
     Action("help", ("?",), "keys", "Show what the keys do.", "lab", footer=12, synonyms="help shortcuts"),
     Action("command_palette", ("ctrl+p",), "palette", "Find an action by its name.", "lab", synonyms="commands"),

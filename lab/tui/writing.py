@@ -51,6 +51,13 @@ class Writing:
             return None
         return self.shown - 1 if self.cursor is None else min(self.cursor, self.shown - 1)
 
+    @property
+    def text(self) -> str:
+        """What is shown of it, with the prompt that it goes on from; several texts under each other."""
+        texts = texts_of(self.tokens[: self.shown])
+        prompt = self.request.prompt
+        return "\n\n".join(prompt + "".join(token.character for token in one) for one in texts) + "\n"
+
     def ask(self, client: InferenceClient) -> None:
         """Sends the request; what is answered gathers in the inbox."""
         put = self.inbox.append

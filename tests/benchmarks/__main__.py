@@ -6,10 +6,10 @@ import argparse
 import json
 from collections.abc import Callable, Mapping
 
-from tests.benchmarks import storage, training
-from tests.benchmarks.measure import Comparison, machine
+from tests.benchmarks import screen, storage, training
+from tests.benchmarks.measure import Comparison, Figure, machine
 
-BENCHMARKS: Mapping[str, Callable[[], Comparison]] = {
+BENCHMARKS: Mapping[str, Callable[[], Comparison | list[Figure]]] = {
     "bigram": lambda: training.one_run("bigram", 2000, "≥ 2×", repetitions=5),
     "mlp": lambda: training.one_run("mlp", 10_000, "≥ 1.3×", repetitions=5),
     "layernorm": lambda: training.one_run("layernorm", 500, "≥ 2.5×", repetitions=5),
@@ -18,6 +18,7 @@ BENCHMARKS: Mapping[str, Callable[[], Comparison]] = {
     "diagnostics-cpu": lambda: training.diagnostics("scaled-cpu", repetitions=5),
     "open": lambda: storage.open_large_database(repetitions=5),
     "log": lambda: storage.log_points(repetitions=5),
+    "screen": screen.figures,
 }
 
 
@@ -30,18 +31,27 @@ def main() -> None:
     unknown = [name for name in arguments.names if name not in BENCHMARKS]
     if unknown:
         parser.error(f"no benchmark '{unknown[0]}'; there are {', '.join(BENCHMARKS)}")
-    documents = [BENCHMARKS[name]().document() for name in arguments.names or BENCHMARKS]
+    measured = [BENCHMARKS[name]() for name in arguments.names or BENCHMARKS]
+    comparisons = [each.document() for each in measured if isinstance(each, Comparison)]
+    figures = [figure.document() for each in measured if isinstance(each, list) for figure in each]
     if arguments.json:
-        print(json.dumps({"machine": machine(), "benchmarks": documents}, indent=2, ensure_ascii=False))
+        document = {"machine": machine(), "benchmarks": comparisons, "figures": figures}
+        print(json.dumps(document, indent=2, ensure_ascii=False))
         return
     print(machine())
-    print(f"{'':18}{'ours':>10}{'baseline':>10}{'ratio':>8}  {'(min–max)':14}{'target':20}note")
-    for row in documents:
+    if comparisons:
+        print(f"{'':18}{'ours':>10}{'baseline':>10}{'ratio':>8}  {'(min–max)':14}{'target':20}note")
+    for row in comparisons:
         spread = f"({row['ratio_min']:.2f}–{row['ratio_max']:.2f})"
         print(
             f"{row['name']:18}{row['ours_seconds']:9.3f}s{row['baseline_seconds']:9.3f}s{row['ratio']:7.2f}×  "
             f"{spread:14}{row['target']:20}{row['note']}"
         )
+    if figures:
+        print(f"{'':18}{'measured':>12}{'limit':>12}   note")
+    for row in figures:
+        value, limit = f"{row['value']:.3g} {row['unit']}", f"{row['limit']:g} {row['unit']}"
+        print(f"{row['name']:18}{value:>12}{limit:>12}   {'' if row['met'] else 'MISSED; '}{row['note']}")
 
 
 if __name__ == "__main__":

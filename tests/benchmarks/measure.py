@@ -39,6 +39,28 @@ class Comparison:
         }
 
 
+@dataclass(frozen=True)
+class Figure:
+    """One number against a limit that it should stay under, where there is nothing to compare with."""
+
+    name: str
+    value: float
+    unit: str
+    limit: float
+    note: str = ""
+
+    def document(self) -> dict[str, object]:
+        """The figure as JSON."""
+        return {
+            "name": self.name,
+            "value": self.value,
+            "unit": self.unit,
+            "limit": self.limit,
+            "met": self.value <= self.limit,
+            "note": self.note,
+        }
+
+
 def compare(
     name: str,
     ours: Callable[[], object],

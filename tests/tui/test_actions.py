@@ -227,6 +227,28 @@ async def _palette(pilot: Any, screen: Any, database: Path) -> None:
     await until(pilot, lambda: pilot.app.screen is screen and (screen.options.log_y or screen.options.log_x))
 
 
+@exercises("copy")
+async def _copy(pilot: Any, screen: Any, database: Path) -> None:
+    go_to(screen, "residual-1")
+    await pilot.press("y")
+    await until(pilot, lambda: "command that repeats it" in on_screen(pilot.app))
+    await pilot.press("j", "j", "enter")
+    assert pilot.app.clipboard == "lab train residual --steps 400"
+    assert pilot.app.screen is screen
+
+
+@exercises("write_file", "picture")
+async def _write_file(pilot: Any, screen: Any, database: Path) -> None:
+    go_to(screen, "residual-1")
+    await pilot.press("enter", "w")
+    await until(pilot, lambda: "curves (CSV)" in on_screen(pilot.app))
+    await pilot.press("k", "enter")  # the last of the list, round the top
+    await until(pilot, lambda: (database.parent / "lab.svg").exists())
+    await until(pilot, lambda: "residual-1" in (database.parent / "lab.svg").read_text().replace("&#160;", " "))
+    await screen.run_action("picture")
+    await until(pilot, lambda: (database.parent / "lab-2.svg").exists())
+
+
 @exercises("change_theme")
 async def _theme(pilot: Any, screen: Any, database: Path) -> None:
     await screen.run_action("change_theme")

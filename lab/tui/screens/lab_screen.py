@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import on
-from textual.screen import Screen
 
+from lab.tui.screens.taking_along import TakingAlong
 from lab.tui.theme import theme_colours
 from lab.tui.widgets.bars import ActionClicked, BarFacts, StatusBar
 from lab.tui.widgets.run_columns import Look
@@ -20,7 +20,7 @@ SINGLE_PANE_BELOW = (100, 30)
 SMALLEST = (60, 16)
 
 
-class LabScreen(Screen[None]):
+class LabScreen(TakingAlong):
     """A mode of lab, or a screen opened from one; a `StatusBar` with the id `status` stands at its top."""
 
     MODE: ClassVar[str] = ""

@@ -16,6 +16,7 @@ from lab.tui.actions import Situation, bindings, footer_actions
 from lab.tui.edits import Edits
 from lab.tui.rungs import RungState, rung_states
 from lab.tui.screens.queue_actions import QueueActions
+from lab.tui.shown import Shown, of_run, of_text
 from lab.tui.snapshot import Wanted
 from lab.tui.theme import theme_colours
 from lab.tui.widgets.bars import KeyBar, PaneStrip, StatusBar
@@ -90,6 +91,13 @@ class LadderScreen(QueueActions):
             loaded=self.lab.loaded,
             missing_rungs=sum(state.missing for state in self.states),
         )
+
+    def shown(self) -> list[Shown]:
+        """What the current pane shows."""
+        if self.pane != "rungs":
+            return [of_text(self.pane, self.query_one(f"#{self.pane}", TextPane).plain, f"{self.pane}.txt")]
+        table = of_text("ladder (CSV)", self.query_one(LadderTable).csv(), "ladder.csv")
+        return [table, *(of_run(self.run) if self.run is not None else [])]
 
     # How it was left
 

@@ -29,12 +29,14 @@ from lab.tui.run_story import (
 )
 from lab.tui.screens.chart_actions import ChartActions
 from lab.tui.screens.queue_actions import QueueActions
+from lab.tui.shown import Shown, file_stem, of_curves, of_run, of_text
 from lab.tui.snapshot import Wanted
 from lab.tui.theme import theme_colours
 from lab.tui.widgets.bars import KeyBar, PaneStrip, StatusBar
 from lab.tui.widgets.detail_pane import config_text, log_text
 from lab.tui.widgets.loss_chart import LossChart
 from lab.tui.widgets.run_columns import Look
+from lab.tui.widgets.text_pane import plain_text
 
 if TYPE_CHECKING:
     from lab.store.run_store import RunRow, SampleRow
@@ -123,6 +125,19 @@ class RunView(QueueActions, ChartActions):
         run = self.run
         newest = run.step if run else 0
         return newest if self.cursor is None else min(self.cursor, newest)
+
+    def shown(self) -> list[Shown]:
+        """What the current page shows, and what there is of the run."""
+        run = self.run
+        if run is None:
+            return []
+        page: list[Shown] = []
+        if self.page == "sample" and (sample := sample_at(self.samples or (), self.step)) is not None:
+            page = [of_text(f"sample at step {sample.step:,}", sample.text, f"{file_stem(run.name)}-sample.txt")]
+        elif self.page == "log":
+            log = plain_text(self.query_one("#view-facts Static", Static).content, 0)
+            page = [of_text("log", log, f"{file_stem(run.name)}-log.txt")]
+        return [*page, *of_run(run), *of_curves(self.lab.snapshot, self.drawn)]
 
     @property
     def situation(self) -> Situation:

@@ -19,6 +19,7 @@ from lab.tui.actions import Situation, bindings, footer_actions
 from lab.tui.curves import ChartOptions, chart_content, chart_key
 from lab.tui.screens.chart_actions import ChartActions, restored_options
 from lab.tui.screens.queue_actions import QueueActions
+from lab.tui.shown import Shown, file_stem, of_curves, of_run, of_runs, of_text
 from lab.tui.snapshot import Snapshot, Wanted
 from lab.tui.theme import theme_colours
 from lab.tui.widgets.bars import KeyBar, PaneStrip, StatusBar
@@ -123,6 +124,16 @@ class RunsScreen(QueueActions, ChartActions):
             marks=frozenset(self.marks),
             baseline=self.snapshot.by_id.get(self.baseline or ""),
         )
+
+    def shown(self) -> list[Shown]:
+        """What the current pane shows."""
+        run, detail = self.run, self.query_one(DetailPane)
+        if self.pane == "chart":
+            return of_curves(self.snapshot, self.drawn)
+        if self.pane == "detail" and run is not None and detail.tab != "config":
+            return [of_text(detail.tab, detail.plain, f"{file_stem(run.name)}-{detail.tab}.txt")]
+        of_table = of_runs([run for run in self.snapshot.runs if self.filter(run)]) if self.pane == "runs" else []
+        return (of_run(run) if run is not None else []) + of_table
 
     # How it was left
 

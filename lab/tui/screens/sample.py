@@ -16,6 +16,7 @@ from lab.errors import LabError
 from lab.tui.actions import Situation, bindings, footer_actions
 from lab.tui.sample_draft import Checked, check_draft
 from lab.tui.screens.sample_pages import FIRST, PAGES, SECOND, SamplePages
+from lab.tui.shown import Shown, file_stem, of_run, of_text
 from lab.tui.theme import theme_colours
 from lab.tui.widgets.bars import KeyBar, PaneStrip, StatusBar
 from lab.tui.widgets.model_lists import ModelLists
@@ -126,6 +127,15 @@ class SampleScreen(SamplePages):
             written=len(self.writing.tokens) if self.writing else 0,
             pane=self.app.focused.id or "" if self.app.focused else "",
         )
+
+    def shown(self) -> list[Shown]:
+        """What is written, the second pane's too; then the run that wrote it."""
+        written = [writing for writing in self.writings.values() if writing is not None and writing.tokens]
+        texts = [
+            of_text(f"text by {writing.run.name}", writing.text, f"{file_stem(writing.run.name)}-text.txt")
+            for writing in written
+        ]
+        return texts + (of_run(self.run) if self.run is not None else [])
 
     def _app_changed(self) -> None:
         if not (self.is_current and self.is_whole):

@@ -39,6 +39,12 @@ class DetailPane(VerticalScroll):
         """One text, whatever the tab."""
         yield Static(markup=False)
 
+    @property
+    def plain(self) -> str:
+        """What is shown, as mere text."""
+        content = self.query_one(Static).content
+        return content.plain if isinstance(content, Text) else str(content)
+
     def show(self, run: RunRow | None, detail: Detail | None, look: Look) -> None:
         """Shows a run; `detail` may be missing until it is read."""
         self._run, self._look = run, look

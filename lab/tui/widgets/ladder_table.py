@@ -13,6 +13,7 @@ from textual.widgets import DataTable
 
 from lab import text
 from lab.tui.rungs import RungState
+from lab.tui.shown import cells_csv
 from lab.tui.snapshot import CountedBigram
 from lab.tui.widgets.run_columns import STATUS_SIGNS, Look
 
@@ -105,6 +106,13 @@ class LadderTable(DataTable[Text]):
                 if shown.get(column.key) != row[column.key]:
                     self.update_cell(name, column.key, row[column.key])
                     shown[column.key] = row[column.key]
+
+    def csv(self) -> str:
+        """Every column of every row, as one reads them."""
+        return cells_csv(
+            [column.label for column in COLUMNS],
+            [[row[column.key].plain.strip() for column in COLUMNS] for row in self._cells.values()],
+        )
 
     def _lay_out(self, columns: Sequence[LadderColumn], widths: Sequence[int]) -> None:
         kept = self.rung

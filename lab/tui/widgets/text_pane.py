@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import RenderableType
+import io
+
+from rich.console import Console, RenderableType
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
@@ -26,3 +28,18 @@ class TextPane(VerticalScroll):
         if key != self._key:
             self._key = key
             self.query_one(Static).update(said)
+
+    @property
+    def plain(self) -> str:
+        """What is shown, as mere text."""
+        return plain_text(self.query_one(Static).content, self.scrollable_content_region.width)
+
+
+def plain_text(content: object, width: int) -> str:
+    """What a widget shows, as mere text."""
+    if isinstance(content, Text):
+        return content.plain
+    console = Console(width=max(20, width), color_system=None, file=io.StringIO())
+    with console.capture() as captured:
+        console.print(content)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
