@@ -39,10 +39,12 @@ async def test_each_pane_has_its_own_to_copy(size: tuple[int, int], database: Pa
         assert len(names) == 9
         assert HOSTILE in names
         screen.go_to("chart")
+        await pilot.pause()
         (curves,) = screen.shown()
         points = list(csv.DictReader(io.StringIO(curves.text())))
         assert len([point for point in points if point["metric"] == "train/loss"]) == 400
         screen.go_to("detail")
+        await until(pilot, lambda: app.focused.id == "detail" and screen.pane == "detail")
         (sample,) = screen.shown()
         assert "WARWICK:" in sample.text()
         await pilot.press("y")
@@ -56,6 +58,7 @@ async def test_the_hint_for_tmux_is_given_in_tmux(database: Path, monkeypatch: p
     async with app.run_test(size=(160, 45)) as pilot:
         screen = await opened(pilot)
         screen.go_to("detail")
+        await pilot.pause()
         await pilot.press("y")
         await until(pilot, lambda: TMUX_HINT in toasts(app))
 
