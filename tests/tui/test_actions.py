@@ -212,7 +212,7 @@ async def _help(pilot: Any, screen: Any, database: Path) -> None:
     await pilot.press("?")
     assert isinstance(pilot.app.screen, HelpScreen)
     await pilot.press(*"zzz")
-    await until(pilot, lambda: "no such key" in on_screen(pilot.app))
+    await until(pilot, lambda: "nothing is called that" in on_screen(pilot.app))
     await pilot.press("ctrl+u", *"pin")
     await until(pilot, lambda: "Pin the run as the baseline" in on_screen(pilot.app))
     await pilot.press("escape")

@@ -7,11 +7,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from tui_helpers import add_run, lab_app, on_screen, opened, until
+from tui_helpers import add_run, lab_app, named, on_screen, opened, until
 
+from lab.config.ladder import STAGES
+from lab.config.run_config import RunConfig
 from lab.store.run_store import RunStore
+from lab.tui.glossary import meanings
 from lab.tui.modes import MODES
 from lab.tui.screens.help import HelpScreen
+from lab.tui.widgets import ladder_table
+from lab.tui.widgets.run_columns import COLUMNS, STATUS_SIGNS
+from lab.tui.widgets.run_table import RunTable
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 45)])
@@ -63,6 +69,34 @@ async def test_help_shows_the_keys_of_the_screen_and_when_searched_those_of_the_
         assert "baseline" not in on_screen(app)
         await pilot.press(*"pin the")
         await until(pilot, lambda: "Pin the run as the baseline that val is compared with.  in Runs" in on_screen(app))
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 45)])
+async def test_help_says_what_is_under_the_cursor(size: tuple[int, int], database: Path) -> None:
+    app = lab_app(database)
+    async with app.run_test(size=size) as pilot:
+        screen = await opened(pilot)
+        screen.query_one(RunTable).move_to(named(app, "residual-1").id)
+        await pilot.press("?")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen) and "Under the cursor" in on_screen(app))
+        assert "skip connections" in on_screen(app)
+        assert meanings()["finished"].said.split(".")[0][:30] in on_screen(app)
+        await pilot.press(*"ln V")
+        await until(pilot, lambda: "guessing evenly" in on_screen(app) and "Under the cursor" not in on_screen(app))
+        await pilot.press("ctrl+u", *"shift+drag")
+        await until(pilot, lambda: "nothing is called that" in on_screen(app))
+        await pilot.press("escape", "tab", "?")
+        await until(pilot, lambda: "smoothed" in on_screen(app))
+
+
+def test_every_label_of_the_tables_has_a_meaning_of_two_sentences() -> None:
+    labels = {column.label for column in (*COLUMNS, *ladder_table.COLUMNS) if column.label}
+    words = {word for _, word, _ in STATUS_SIGNS.values()}
+    fields = set(RunConfig.model_fields)
+    assert not (labels | words | fields | {stage.name for stage in STAGES}) - meanings().keys()
+    for term in labels | words:
+        assert meanings()[term].said.count(". ") == 1, term
+        assert meanings()[term].said.endswith("."), term
 
 
 def test_modes_are_imported_when_they_are_gone_to() -> None:

@@ -38,28 +38,24 @@ async def test_each_pane_has_its_own_to_copy(size: tuple[int, int], database: Pa
         names = [line["name"] for line in csv.DictReader(io.StringIO(table))]
         assert len(names) == 9
         assert HOSTILE in names
-        screen.go_to("chart")
-        await pilot.pause()
+        await pilot.press("tab")
         (curves,) = screen.shown()
         points = list(csv.DictReader(io.StringIO(curves.text())))
         assert len([point for point in points if point["metric"] == "train/loss"]) == 400
-        screen.go_to("detail")
-        await until(pilot, lambda: app.focused.id == "detail" and screen.pane == "detail")
+        await pilot.press("tab")
         (sample,) = screen.shown()
         assert "WARWICK:" in sample.text()
         await pilot.press("y")
         assert "WARWICK:" in app.clipboard
-        await until(pilot, lambda: "copied: sample" in on_screen(app))
+        await until(pilot, lambda: "copied: sample" in toasts(app))
 
 
 async def test_the_hint_for_tmux_is_given_in_tmux(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMUX", "/tmp/tmux-0/default,1,0")
     app = lab_app(database)
     async with app.run_test(size=(160, 45)) as pilot:
-        screen = await opened(pilot)
-        screen.go_to("detail")
-        await pilot.pause()
-        await pilot.press("y")
+        await opened(pilot)
+        await pilot.press("tab", "tab", "y")
         await until(pilot, lambda: TMUX_HINT in toasts(app))
 
 

@@ -150,10 +150,18 @@ class LabScreen(TakingAlong):
         self.app.push_screen(RunView(run_id))
 
     def action_help(self) -> None:
-        """Shows the keys."""
+        """Says what the keys do and what the words under the cursor mean."""
         from lab.tui.screens.help import HelpScreen
 
-        self.app.push_screen(HelpScreen(self.MODE))
+        self.app.push_screen(HelpScreen(self.MODE, self.pointed_at(), self.in_view()))
+
+    def pointed_at(self) -> list[str]:
+        """The terms under the cursor, for the help; those of `lab/tui/glossary.py`."""
+        return []
+
+    def in_view(self) -> list[str]:
+        """The other terms that stand on the screen."""
+        return []
 
     def action_command_palette(self) -> None:
         """Opens the palette."""

@@ -20,7 +20,7 @@ from lab.tui.shown import Shown, of_run, of_text
 from lab.tui.snapshot import Wanted
 from lab.tui.theme import theme_colours
 from lab.tui.widgets.bars import KeyBar, PaneStrip, StatusBar
-from lab.tui.widgets.ladder_table import LadderTable, ladder_cells
+from lab.tui.widgets.ladder_table import COLUMNS, LadderTable, ladder_cells
 from lab.tui.widgets.run_columns import Look
 from lab.tui.widgets.rung_text import laid_out, rung_text, samples_text, untrained_text
 from lab.tui.widgets.text_pane import TextPane
@@ -98,6 +98,15 @@ class LadderScreen(QueueActions):
             return [of_text(self.pane, self.query_one(f"#{self.pane}", TextPane).plain, f"{self.pane}.txt")]
         table = of_text("ladder (CSV)", self.query_one(LadderTable).csv(), "ladder.csv")
         return [table, *(of_run(self.run) if self.run is not None else [])]
+
+    def pointed_at(self) -> list[str]:
+        """The rung, or the model that needs no training."""
+        name = self.query_one(LadderTable).rung or ""
+        return [name, "a sample"] if self.pane == "samples" else [name]
+
+    def in_view(self) -> list[str]:
+        """The heads of the table's columns."""
+        return [column.label for column in COLUMNS] + ["guessing evenly", "bigram by counting"]
 
     # How it was left
 

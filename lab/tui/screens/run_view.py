@@ -126,6 +126,15 @@ class RunView(QueueActions, ChartActions):
         newest = run.step if run else 0
         return newest if self.cursor is None else min(self.cursor, newest)
 
+    def pointed_at(self) -> list[str]:
+        """What the current page is about."""
+        about = {"loss": ["val", "train", "choices"], "learning rate": ["lr", "schedule"], "sample": ["a sample"]}
+        return [*about.get(self.page, ["status"]), self.run.stage if self.run else ""]
+
+    def in_view(self) -> list[str]:
+        """The numbers at the cursor, and the lines of the chart."""
+        return ["step", "train", "val", "choices", "lr", "chars/s", "guessing evenly", "bigram by counting", "smoothed"]
+
     def shown(self) -> list[Shown]:
         """What the current page shows, and what there is of the run."""
         run = self.run

@@ -27,7 +27,7 @@ from lab.tui.widgets.detail_pane import TABS, DetailPane
 from lab.tui.widgets.empty_state import EmptyState
 from lab.tui.widgets.filter_bar import FilterBar
 from lab.tui.widgets.loss_chart import LossChart
-from lab.tui.widgets.run_columns import COLUMNS_BY_KEY, SORTS, Look, ordered
+from lab.tui.widgets.run_columns import COLUMNS_BY_KEY, SORTS, STATUS_SIGNS, Look, config_changes, ordered
 from lab.tui.widgets.run_table import RunTable
 
 if TYPE_CHECKING:
@@ -134,6 +134,22 @@ class RunsScreen(QueueActions, ChartActions):
             return [of_text(detail.tab, detail.plain, f"{file_stem(run.name)}-{detail.tab}.txt")]
         of_table = of_runs([run for run in self.snapshot.runs if self.filter(run)]) if self.pane == "runs" else []
         return (of_run(run) if run is not None else []) + of_table
+
+    def pointed_at(self) -> list[str]:
+        """What the current pane is about, with the mouse the column under it; then the run's status and stage."""
+        run, table = self.run, self.query_one(RunTable)
+        if self.pane == "chart":
+            return ["val", "train", "smoothed", "guessing evenly", "bigram by counting"]
+        if self.pane == "detail" and run is not None and self.query_one(DetailPane).tab == "config":
+            return [*config_changes(run.config_json), run.stage]
+        hovered = table.column_under_mouse
+        status = STATUS_SIGNS[run.status][1] if run is not None and run.status in STATUS_SIGNS else ""
+        return [*([hovered] if hovered else []), "val", status, run.stage if run is not None else ""]
+
+    def in_view(self) -> list[str]:
+        """The heads of the table's columns, and the lines of the chart."""
+        labels = [column.label for column in self.query_one(RunTable).columns_shown]
+        return [*labels, "guessing evenly", "bigram by counting", "smoothed", "baseline"]
 
     # How it was left
 

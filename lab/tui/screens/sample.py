@@ -128,6 +128,15 @@ class SampleScreen(SamplePages):
             pane=self.app.focused.id or "" if self.app.focused else "",
         )
 
+    def pointed_at(self) -> list[str]:
+        """What is filled in or looked at."""
+        focused = (self.app.focused.id or "" if self.app.focused else "").removeprefix("sample-")
+        return [focused, "surprise", "best, last"]
+
+    def in_view(self) -> list[str]:
+        """What the form asks for."""
+        return ["prompt", "temp", "top-k", "top-p", "seed", "choices"]
+
     def shown(self) -> list[Shown]:
         """What is written, the second pane's too; then the run that wrote it."""
         written = [writing for writing in self.writings.values() if writing is not None and writing.tokens]

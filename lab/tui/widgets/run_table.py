@@ -79,6 +79,12 @@ class RunTable(DataTable[Text]):
         """The columns that there is room for."""
         return tuple(self._columns_shown)
 
+    @property
+    def column_under_mouse(self) -> str:
+        """The head of the column that the mouse is over; empty where it is elsewhere."""
+        place = self.hover_coordinate.column
+        return self._columns_shown[place].label if self._show_hover_cursor and place < len(self._columns_shown) else ""
+
     def set_heading(self, *, shown: int, of: int, marks: int, sort: str) -> None:
         """Says in the border how many runs there are, and how many of them are shown and marked."""
         said = Text("Runs")
