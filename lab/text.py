@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lab.analysis.intervals import Interval
 
 NOTHING = "–"
 
@@ -48,6 +52,14 @@ def loss(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return NOTHING
     return f"{value:.3f}" if abs(value) < 100 else f"{value:.3g}"
+
+
+def interval(value: Interval | None, *, signed: bool = False) -> str:
+    """A mean and its interval: 2.076 ±0.008, or the mean alone where nothing is known of the scatter."""
+    if value is None or not math.isfinite(value.mean):
+        return NOTHING
+    said = f"{value.mean:+.3f}".replace("-", "−") if signed else loss(value.mean)
+    return said + (f" ±{value.half_width:.3f}" if value.half_width is not None else "")
 
 
 def choices(value: float | None) -> str:

@@ -19,7 +19,7 @@ from lab.errors import UsageError, WorkerError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lab.queue.ladder_requests import Rung
+    from lab.queue.rungs import RungState
     from lab.store.run_store import NewRun, RunRow, RunStore
 
 _LOOK_SECONDS = 0.25
@@ -50,6 +50,7 @@ def ladder(
     from lab.cli.output import print_json, say
     from lab.cli.stored import opened
     from lab.queue.ladder_requests import adopt_or_add, default_stages
+    from lab.queue.rungs import compared
     from lab.store.location import find_database
     from lab.text import plural
 
@@ -67,7 +68,7 @@ def ladder(
         if trained:
             say(f"{len(trained)} of {plural(sum(map(len, ids.values())), 'run')} trained already")
         _train(store, [run_id for run_ids in ids.values() for run_id in run_ids if run_id not in trained])
-        rungs = [_rung(store, name, run_ids) for name, run_ids in ids.items()]
+        rungs = compared([_rung(store, name, run_ids) for name, run_ids in ids.items()])
     seconds = time.perf_counter() - began
     if as_json:
         print_json(_document(rungs, seconds))
@@ -114,16 +115,14 @@ def _train(store: RunStore, run_ids: Sequence[str]) -> None:
         raise
 
 
-def _rung(store: RunStore, name: str, run_ids: Sequence[str]) -> Rung:
+def _rung(store: RunStore, name: str, run_ids: Sequence[str]) -> RungState:
     from lab.config.ladder import find_stage
-    from lab.queue.ladder_requests import Rung
+    from lab.queue.rungs import RungState
 
-    return Rung(find_stage(name), tuple(store.run(run_id) for run_id in run_ids))
+    return RungState(find_stage(name), tuple(store.run(run_id) for run_id in run_ids))
 
 
-def _document(rungs: Sequence[Rung], seconds: float) -> dict[str, Any]:
-    from lab.queue.ladder_requests import deltas
-
+def _document(rungs: Sequence[RungState], seconds: float) -> dict[str, Any]:
     return {
         "seconds": seconds,
         "stages": [
@@ -136,24 +135,25 @@ def _document(rungs: Sequence[Rung], seconds: float) -> dict[str, Any]:
                 "dataset": rung.runs[0].dataset,
                 "runs": [run.id for run in rung.runs],
                 "val_loss": rung.val_loss,
+                "val_loss_half_width": rung.interval.half_width if rung.interval else None,
                 "choices": math.exp(rung.val_loss) if rung.val_loss is not None else None,
                 "parameters": rung.runs[0].parameters,
                 "seconds": sum(run.seconds for run in rung.runs),
-                "delta": delta,
+                "delta": rung.delta.mean if rung.delta else None,
+                "delta_half_width": rung.delta.half_width if rung.delta else None,
             }
-            for rung, delta in zip(rungs, deltas(rungs), strict=True)
+            for rung in rungs
         ],
     }
 
 
-def _print(rungs: Sequence[Rung], seconds: float, *, quick: bool, database: Path) -> None:
+def _print(rungs: Sequence[RungState], seconds: float, *, quick: bool, database: Path) -> None:
     from lab.cli.output import WRAPPED, console, print_table
-    from lab.queue.ladder_requests import deltas
     from lab.text import duration, literal
 
     columns = [("rung", "left"), ("val", "right"), ("Δ", "right"), ("choices", "right"), ("published", "right")]
     columns += [("parameters", "right"), ("time", "right"), ("adds", WRAPPED), ("also changed", WRAPPED)]
-    rows = [_cells(rung, delta, quick=quick) for rung, delta in zip(rungs, deltas(rungs), strict=True)]
+    rows = [_cells(rung, quick=quick) for rung in rungs]
     if console().width < _ROOM_FOR_BOTH:
         columns.pop()
         rows = [[*row[:-2], f"{row[-2]} (also: {row[-1]})" if row[-1] else row[-2]] for row in rows]
@@ -166,16 +166,16 @@ def _print(rungs: Sequence[Rung], seconds: float, *, quick: bool, database: Path
     print(f"{duration(seconds)} in all; see the curves with: lab --db {literal(shlex.quote(str(database)))}")
 
 
-def _cells(rung: Rung, delta: float | None, *, quick: bool) -> list[str]:
-    from lab.text import NOTHING, choices, duration, loss, si
+def _cells(rung: RungState, *, quick: bool) -> list[str]:
+    from lab.text import NOTHING, choices, duration, interval, loss, si
 
     first = rung.runs[0]
     comparable = not quick and first.dataset == rung.stage.home_dataset
     ended = {run.status for run in rung.runs} - {"finished"}
     return [
         rung.stage.name,
-        loss(rung.val_loss) if not ended else ", ".join(sorted(ended)),
-        f"{delta:+.3f}" if delta is not None else "",
+        interval(rung.interval) if not ended else ", ".join(sorted(ended)),
+        interval(rung.delta, signed=True) if rung.delta else "",
         choices(rung.val_loss),
         loss(rung.stage.published_val_loss) if comparable else NOTHING,
         si(first.parameters),

@@ -79,7 +79,8 @@ STAGES: tuple[Stage, ...] = (
         },
         home_dataset="names",
         published_val_loss=2.17,
-        lesson="Three characters of context, seen through embeddings, beat any table of pairs (Bengio et al. 2003).",
+        lesson="Three characters of context, seen through embeddings, beat any table of pairs (Bengio et al. 2003). "
+        "A table of triples would have 27 times the rows and too few examples for most of them.",
         look_at="the first loss, far above guessing evenly: the last layer starts too large and wastes the first steps",
     ),
     Stage(
@@ -89,7 +90,8 @@ STAGES: tuple[Stage, ...] = (
         stands_on="linear",
         changes={"positions": "learned", "layers": 1, "heads": 1, "head_dim": 16, "steps": 5000, "lr": 1e-3},
         published_val_loss=2.4176,
-        lesson="For the first time characters talk to each other: each looks back and takes what it finds useful.",
+        lesson="For the first time characters talk to each other. Each asks (query), offers (key), and takes (value) "
+        "what it finds useful among those before it.",
         look_at="the curve crossing the counting line: context is worth something",
     ),
     Stage(
@@ -99,7 +101,7 @@ STAGES: tuple[Stage, ...] = (
         stands_on="single-head",
         changes={"heads": 4, "head_dim": None},
         published_val_loss=2.2609,
-        lesson="Several conversations at once: one head may look for vowels while another finds the last space.",
+        lesson="Several conversations at once. One head may look for vowels while another finds the last space.",
         look_at="how much of the gain is the heads and how much the doubled width (one head of 32 is the control)",
     ),
     Stage(
@@ -109,7 +111,8 @@ STAGES: tuple[Stage, ...] = (
         changes={"feed_forward_multiple": 1},
         published_val_loss=2.2291,
         lecture_time="1:15",
-        lesson="Having gathered what the others said, each position thinks about it by itself.",
+        lesson="Having gathered what the others said, each position thinks about it by itself. The same small network "
+        "works at every position.",
         look_at="a small gain: there is little yet to think about",
     ),
     Stage(
@@ -119,7 +122,7 @@ STAGES: tuple[Stage, ...] = (
         changes={"layers": 3},
         published_val_loss=2.3403,
         lecture_time="2:56",
-        lesson="Deeper, and worse: gradients that must pass every layer arrive at the first one weak.",
+        lesson="Deeper, and no better for it. Gradients that must pass every layer arrive at the first one weak.",
         look_at="that the deeper model ends above the shallower one: an optimisation problem, not a capacity one",
     ),
     Stage(
@@ -130,7 +133,7 @@ STAGES: tuple[Stage, ...] = (
         changes={"residual": True, "output_projection": True, "feed_forward_multiple": 4},
         published_val_loss=2.0681,
         lecture_time="3:17",
-        lesson="Each block adds to a stream that runs straight through, so the gradient reaches every layer undimmed.",
+        lesson="Each block adds to a stream that runs straight through. So the gradient reaches every layer undimmed.",
         look_at="the largest single drop of the ladder; and what of it is the wider feed-forward (see the controls)",
     ),
     Stage(
@@ -140,7 +143,7 @@ STAGES: tuple[Stage, ...] = (
         changes={"norm": "pre"},
         published_val_loss=2.0590,
         lecture_time="3:38",
-        lesson="Every part reads inputs of one scale, which makes deeper and longer training dependable.",
+        lesson="Every part reads inputs of one scale. That makes deeper and longer training dependable.",
         look_at="a small gain here; it grows with depth",
     ),
     Stage(
@@ -176,7 +179,7 @@ STAGES: tuple[Stage, ...] = (
         },
         published_val_loss=1.88,
         stands_in_for="scaled",
-        lesson="What size buys on a laptop: a longer memory and a wider stream, in a minute.",
+        lesson="What size buys on a laptop: a longer memory and a wider stream. The pieces are the same.",
         look_at="the sample: words, lines and speakers appear",
     ),
     Stage(

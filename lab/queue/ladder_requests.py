@@ -1,34 +1,20 @@
-"""The whole ladder as a request to the queue, without torch: its rungs, the runs they have, what is missing."""
+"""The whole ladder as a request to the queue, without torch: which runs of it are there, and which are missing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lab.config.ladder import Stage, ladder_stages
+from lab.config.ladder import ladder_stages
 from lab.queue.requests import RunRequest, compose, pause_orphans
+from lab.queue.rungs import QUICK_TAG
 from lab.queue.slots import approximate_step_arithmetic, has_gpu
 from lab.store import lifecycle
-from lab.store.run_store import NewRun, RunRow, RunStore
+from lab.store.run_store import NewRun, RunStore
 
 QUICK_SHARE = 10
 """What `--quick` divides the steps by."""
-QUICK_TAG = "quick"
-
-
-@dataclass(frozen=True)
-class Rung:
-    """A stage of the ladder and the runs that stand for it."""
-
-    stage: Stage
-    runs: tuple[RunRow, ...]
-
-    @property
-    def val_loss(self) -> float | None:
-        """Mean val loss of the runs that ended well; None where none did."""
-        losses = [run.val_loss for run in self.runs if run.status == "finished" and run.val_loss is not None]
-        return sum(losses) / len(losses) if losses else None
 
 
 @dataclass(frozen=True)
@@ -43,18 +29,6 @@ class Adopted:
 def default_stages(*, modern: bool = False) -> list[str]:
     """The rungs that suit this machine: `scaled` with a GPU, its stand-in without; `modern` where it is asked for."""
     return list(ladder_stages(gpu=has_gpu(), modern=modern))
-
-
-def deltas(rungs: Sequence[Rung]) -> list[float | None]:
-    """What each rung gained or lost against the one before it on the same dataset; None where there is none."""
-    last: dict[str, float] = {}
-    changes: list[float | None] = []
-    for rung in rungs:
-        val, on = rung.val_loss, rung.runs[0].dataset_sha256
-        changes.append(val - last[on] if val is not None and on in last else None)
-        if val is not None:
-            last[on] = val
-    return changes
 
 
 def compose_rung(request: RunRequest, database: Path, *, seeds: int = 1, quick: bool = False) -> list[NewRun]:

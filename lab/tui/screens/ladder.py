@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from textual import events, on
@@ -12,9 +13,9 @@ from textual.reactive import var
 from textual.widget import Widget
 from textual.widgets import DataTable, Static
 
-from lab.tui.actions import Situation, bindings, footer_actions
+from lab.queue.rungs import RungState, common_seed, rung_states
+from lab.tui.actions import Action, Situation, bindings, footer_actions
 from lab.tui.edits import Edits
-from lab.tui.rungs import RungState, rung_states
 from lab.tui.screens.queue_actions import QueueActions
 from lab.tui.shown import Shown, of_run, of_text
 from lab.tui.snapshot import Wanted
@@ -22,11 +23,11 @@ from lab.tui.theme import theme_colours
 from lab.tui.widgets.bars import KeyBar, PaneStrip, StatusBar
 from lab.tui.widgets.ladder_table import COLUMNS, LadderTable, ladder_cells
 from lab.tui.widgets.run_columns import Look
-from lab.tui.widgets.rung_text import laid_out, rung_text, samples_text, untrained_text
+from lab.tui.widgets.rung_text import code_text, laid_out, rung_text, samples_text, untrained_text
 from lab.tui.widgets.text_pane import TextPane
 
 if TYPE_CHECKING:
-    from lab.store.run_store import RunRow
+    from lab.store.run_store import NewRun, RunRow
 
 PANES = ("rungs", "rung", "samples")
 
@@ -45,6 +46,8 @@ class LadderScreen(QueueActions):
     def __init__(self) -> None:
         super().__init__()
         self.states: tuple[RungState, ...] = ()
+        self.seed: int | None = None
+        """Of the samples that are shown side by side."""
         self._placed = False
 
     def compose(self) -> ComposeResult:
@@ -61,7 +64,7 @@ class LadderScreen(QueueActions):
 
     def on_mount(self) -> None:
         """Follows what is read."""
-        self.follow("ladder")
+        self.follow("ladder", "measured")
         self.lab.read_ladder_facts()
 
     # What is looked at
@@ -125,21 +128,25 @@ class LadderScreen(QueueActions):
     def show_app(self) -> None:
         """Shows what is known now."""
         lab = self.lab
-        self.states = rung_states(lab.ladder, lab.snapshot.runs)
-        best = tuple(state.best.id for state in self.states if state.best is not None)
-        lab.reader.want(Wanted(samples=best))
+        self.states = rung_states(lab.ladder.stages, lab.ladder.group_hashes, lab.snapshot.runs)
+        self.seed = common_seed(self.states)
+        sampled = [state.sampled(self.seed) for state in self.states]
+        lab.reader.want(Wanted(samples=tuple(run.id for run in sampled if run is not None)))
+        self._ask_how_long()
         self.show_panes()
         look = self._look()
         samples = self._samples()
         table = self.query_one(LadderTable)
-        table.show(ladder_cells(self.states, lab.ladder.untrained, samples, look))
+        table.show(ladder_cells(self.states, lab.ladder.untrained, self._samples_by_rung(samples), look))
         table.border_subtitle = self._on_its_way()
         if self.states and lab.loaded and not self._placed:
             self._placed = True
             first = next((state for state in self.states if not state.finished), self.states[0])
             table.move_to(first.stage.name)
-        written = samples_text(self.states, lab.ladder.untrained, samples, look)
-        self.query_one("#samples", TextPane).show(written, written)
+        written = samples_text(self.states, self.seed, lab.ladder.untrained, samples, look)
+        pane = self.query_one("#samples", TextPane)
+        pane.border_subtitle = "" if self.seed is None else f"the same start, seed {self.seed}"
+        pane.show(written, written)
         self._show_rung(look)
         self._show_bars()
 
@@ -150,6 +157,41 @@ class LadderScreen(QueueActions):
     def _samples(self) -> dict[str, str]:
         read = self.lab.snapshot.samples
         return {run_id: sample.text if sample else "" for run_id, sample in read.items()}
+
+    def _samples_by_rung(self, samples: Mapping[str, str]) -> dict[str, str]:
+        runs = {state.stage.name: state.sampled(self.seed) for state in self.states}
+        return {name: samples[run.id] for name, run in runs.items() if run is not None and run.id in samples}
+
+    # How long climbing takes
+
+    @property
+    def _missing_runs(self) -> list[NewRun]:
+        """What climbing would train from the beginning."""
+        runs = self.lab.ladder.runs
+        return [runs[state.stage.name] for state in self.states if state.missing and state.stage.name in runs]
+
+    def _ask_how_long(self) -> None:
+        """Has the missing rungs measured, unless what trains now would disturb that."""
+        lab = self.lab
+        if lab.loaded:
+            busy = lab.snapshot.training or lab.snapshot.waiting
+            lab.estimates.want("ladder", () if busy else self._missing_runs)
+
+    def _footer_actions(self) -> list[Action]:
+        """The footer's, with the time that climbing takes here; never a guess."""
+        actions = footer_actions(self.situation)
+        missing = self._missing_runs
+        if not (self.lab.loaded and missing):
+            return actions
+        estimate = self.lab.estimates.estimate(missing, self.lab.snapshot)
+        busy = self.lab.snapshot.training or self.lab.snapshot.waiting
+        if estimate.seconds is not None:
+            said = estimate.said if self.single else f"{estimate.said} here, quit any time"
+        else:
+            said = "" if busy else "measuring…" if estimate.said.endswith("…") else "time unknown"
+            said = estimate.said if said and not self.single else said
+        label = f"climb the ladder ({said})" if said else "climb the ladder"
+        return [replace(action, label=label) if action.id == "climb" else action for action in actions]
 
     def _on_its_way(self) -> str:
         """What keeps the first run waiting: nothing is silent for long."""
@@ -165,14 +207,15 @@ class LadderScreen(QueueActions):
         pane = self.query_one("#rung", TextPane)
         if rung is not None:
             head, facts = rung_text(rung, look)
-            pane.show(laid_out(head, facts, look), (head, facts, look.colours))
+            code = code_text(self.lab.ladder.code.get(rung.stage.name), look)
+            pane.show(laid_out(head, facts, code, look), (head, facts, code, look.colours))
         elif name:
             said = untrained_text(name, self.lab.ladder.untrained, look)
             pane.show(said, said)
 
     def _show_bars(self) -> None:
         colours = theme_colours(self.app.theme_variables)
-        self.query_one(KeyBar).show(footer_actions(self.situation), colours)
+        self.query_one(KeyBar).show(self._footer_actions(), colours)
         self.query_one(PaneStrip).show(PANES.index(self.pane), colours)
         self.show_status()
 

@@ -12,12 +12,13 @@ from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
 
 from lab import text
-from lab.tui.rungs import RungState
+from lab.analysis.intervals import Interval
+from lab.queue.rungs import RungState
 from lab.tui.shown import cells_csv
 from lab.tui.snapshot import CountedBigram
 from lab.tui.widgets.run_columns import STATUS_SIGNS, Look
 
-EVENLY, COUNTED = "guessing evenly", "bigram by counting"
+EVENLY, COUNTED = UNTRAINED = "guessing evenly", "bigram by counting"
 MAIN_DATASET = "shakespeare"
 """The dataset of all rungs that do not say another."""
 _PADDING = 1
@@ -25,7 +26,7 @@ _PADDING = 1
 
 @dataclass(frozen=True)
 class LadderColumn:
-    """One column; the last takes the room that is left."""
+    """One column; the sample, or where there is none the last, takes the room that is left."""
 
     key: str
     label: str
@@ -34,19 +35,22 @@ class LadderColumn:
     from_width: int = 0
     wide_width: int = 0
     """Its width where there is room for it, if that is another."""
+    when_untrained: bool = True
+    """Whether it tells anything before a rung is trained."""
 
 
-WIDE_FROM = 98
+WIDE_FROM = 108
+_SAMPLE_FROM = 122
 COLUMNS = (
     LadderColumn("rung", "rung", 18),
     LadderColumn("val", "val", 6, right=True, wide_width=13),
     LadderColumn("choices", "choices", 7, right=True),
-    LadderColumn("delta", "Δ", 7, right=True),
+    LadderColumn("delta", "Δ", 7, right=True, wide_width=13, when_untrained=False),
+    LadderColumn("sample", "a sample", 12, from_width=_SAMPLE_FROM),
     LadderColumn("published", "published", 9, right=True),
-    LadderColumn("parameters", "params", 6, right=True, from_width=WIDE_FROM),
-    LadderColumn("time", "time", 7, right=True, from_width=WIDE_FROM),
+    LadderColumn("parameters", "params", 6, right=True, from_width=WIDE_FROM, when_untrained=False),
+    LadderColumn("time", "time", 7, right=True, from_width=WIDE_FROM, when_untrained=False),
     LadderColumn("state", "yours", 15),
-    LadderColumn("sample", "a sample", 12, from_width=112),
 )
 
 
@@ -73,7 +77,7 @@ class LadderTable(DataTable[Text]):
 
     @property
     def wide(self) -> bool:
-        """Whether there is room for the spread over seeds."""
+        """Whether there is room for intervals."""
         return self._room >= WIDE_FROM
 
     @property
@@ -94,7 +98,7 @@ class LadderTable(DataTable[Text]):
     def show(self, cells: dict[str, dict[str, Text]]) -> None:
         """Shows these rows, by what has changed in them."""
         self._cells = cells
-        columns = [column for column in COLUMNS if self._room >= column.from_width]
+        columns = self._columns()
         widths = self._widths(columns)
         laid_out = (tuple(cells), tuple(widths))
         if laid_out != self._laid_out:
@@ -114,6 +118,11 @@ class LadderTable(DataTable[Text]):
             [[row[column.key].plain.strip() for column in COLUMNS] for row in self._cells.values()],
         )
 
+    def _columns(self) -> list[LadderColumn]:
+        """Those that there is room for; before a rung is trained the samples have that of what is still unknown."""
+        trained = any(cells["val"].plain != text.NOTHING for cells in list(self._cells.values())[len(UNTRAINED) :])
+        return [column for column in COLUMNS if (self._room >= column.from_width if trained else column.when_untrained)]
+
     def _lay_out(self, columns: Sequence[LadderColumn], widths: Sequence[int]) -> None:
         kept = self.rung
         self.clear(columns=True)
@@ -128,9 +137,11 @@ class LadderTable(DataTable[Text]):
             self.move_to(kept)
 
     def _widths(self, columns: Sequence[LadderColumn]) -> list[int]:
-        widths = [column.wide_width if self.wide and column.wide_width else column.width for column in columns]
+        has_intervals = any("±" in row[key].plain for row in self._cells.values() for key in ("val", "delta"))
+        widths = [column.wide_width if has_intervals and column.wide_width else column.width for column in columns]
         spare = self._room - sum(widths) - 2 * _PADDING * len(columns)
-        widths[-1] += max(0, spare)
+        flexible = next((place for place, column in enumerate(columns) if column.key == "sample"), -1)
+        widths[flexible] = max(1, widths[flexible] + spare) if flexible >= 0 else widths[-1] + max(0, spare)
         return widths
 
     def on_resize(self, event: events.Resize) -> None:
@@ -145,7 +156,7 @@ def ladder_cells(
     samples: Mapping[str, str],
     look: Look,
 ) -> dict[str, dict[str, Text]]:
-    """Each row's cells by column; `samples` by run."""
+    """Each row's cells by column; `samples` by stage."""
     rows = untrained_cells(untrained, look)
     for state in states:
         rows[state.stage.name] = _rung_cells(state, samples, look)
@@ -174,7 +185,7 @@ def untrained_cells(untrained: CountedBigram | None, look: Look) -> dict[str, di
 def _rung_cells(state: RungState, samples: Mapping[str, str], look: Look) -> dict[str, Text]:
     muted = look.colour("text-muted")
     best = state.best
-    sample = samples.get(best.id, "") if best else ""
+    sample = samples.get(state.stage.name, "")
     name = _cell(state.stage.name, look.colour_of(best.id) if best else muted)
     if state.stage.home_dataset != MAIN_DATASET:
         name.append(f" on {state.stage.home_dataset}", muted)
@@ -195,17 +206,24 @@ def _val(state: RungState, look: Look) -> Text:
     if state.val_loss is None:
         return _cell(text.NOTHING, look.colour("text-muted"), right=True)
     cell = _cell(text.loss(state.val_loss), "bold", right=True)
-    if state.spread is not None and not look.narrow:
-        cell.append(f" ±{state.spread:.3f}", look.colour("text-muted"))
+    return _with_half_width(cell, state.interval, look)
+
+
+def _with_half_width(cell: Text, interval: Interval | None, look: Look) -> Text:
+    if interval is not None and interval.half_width is not None and not look.narrow:
+        cell.append(f" ±{interval.half_width:.3f}", look.colour("text-muted"))
     return cell
 
 
 def delta_text(state: RungState, look: Look) -> Text:
-    """What the rung gained or lost against the one before it."""
-    if state.delta is None:
+    """What the rung gained or lost against the one before it; coloured where there is no doubt of the sign."""
+    delta = state.delta
+    if delta is None:
         return Text()
-    colour = look.colour("success" if state.delta < 0 else "error")
-    return _cell(f"{state.delta:+.3f}".replace("-", "−"), colour, right=True)
+    doubtful = delta.half_width is not None and abs(delta.mean) <= delta.half_width
+    colour = "" if doubtful else look.colour("success" if delta.mean < 0 else "error")
+    cell = _cell(f"{delta.mean:+.3f}".replace("-", "−"), colour, right=True)
+    return _with_half_width(cell, delta, look)
 
 
 def state_text(state: RungState, look: Look) -> Text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from lab import text
-from lab.tui.rungs import RungState
+from lab.queue.rungs import RungState
 from lab.tui.snapshot import CountedBigram
 from lab.tui.widgets.ladder_table import COUNTED, EVENLY, delta_text, state_text
 from lab.tui.widgets.run_columns import Look, shown_value
 
 if TYPE_CHECKING:
     from lab.config.ladder import Stage
+    from lab.tui.model_code import Excerpt
 
 _NAME_WIDTH = 14
 SAMPLE_LINES = 8
@@ -39,22 +41,51 @@ def rung_text(state: RungState, look: Look) -> tuple[Text, list[tuple[str, Text]
     facts.append(("look at", Text(f"{stage.look_at}\n")))
     facts.append(("published", _published(stage, look)))
     facts.append(("yours", _yours(state, look)))
-    if state.below:
-        delta = delta_text(state, look)
-        delta.justify = "left"
-        against = delta if delta else Text("known once both are trained", muted)
-        facts.append((f"Δ {state.below}", against))
+    if state.below is not None:
+        facts.append((f"Δ {state.below.stage.name}", _delta(state, look)))
     return head, facts
 
 
-def laid_out(head: Text, facts: Sequence[tuple[str, Text]], look: Look) -> Group:
-    """The text over a list of names and values, each value wrapped beside its name."""
+def code_text(code: Sequence[Excerpt] | None, look: Look) -> Text:
+    """The lines of model code, each part under the name of its file and function."""
+    muted = look.colour("text-muted")
+    said = Text()
+    if code is None:
+        return said.append("reading the source…", muted)
+    if not code:
+        return said.append("the same code, other sizes", muted)
+    place = ("", "")
+    for excerpt in code:
+        if (excerpt.file, excerpt.function) != place:
+            place = (excerpt.file, excerpt.function)
+            said.append(f"{'' if not said else chr(10)}{excerpt.file} · {excerpt.function}\n", muted)
+        for number, line in enumerate(excerpt.code.splitlines(), excerpt.line):
+            said.append(f"{number:>4} ", muted)
+            code_part, hash_sign, comment = line.partition("  # ")
+            said.append(code_part)
+            said.append(f"{hash_sign}{comment}\n", muted)
+    said.rstrip()
+    return said
+
+
+def _delta(state: RungState, look: Look) -> Text:
+    muted = look.colour("text-muted")
+    if state.delta is None:
+        return Text("known once both are trained", muted)
+    said = delta_text(state, replace(look, narrow=False))
+    said.justify = "left"
+    how = f"  95 % interval over {text.plural(state.delta.count, 'seed')}" if state.delta.half_width is not None else ""
+    return said.append(how or "  of one seed: scatter unknown", muted)
+
+
+def laid_out(head: Text, facts: Sequence[tuple[str, Text]], code: Text, look: Look) -> Group:
+    """The text over a list of names and values, each value wrapped beside its name; the code below."""
     table = Table.grid(padding=(0, 1, 0, 0))
     table.add_column(width=_NAME_WIDTH, no_wrap=True, style=look.colour("text-muted"))
     table.add_column(ratio=1)
     for name, value in facts:
         table.add_row(text.clip(name, _NAME_WIDTH), value)
-    return Group(head, table)
+    return Group(head, table, Text("\nthe code it turns on", look.colour("text-muted")), code)
 
 
 def _published(stage: Stage, look: Look) -> Text:
@@ -73,9 +104,9 @@ def _yours(state: RungState, look: Look) -> Text:
     best = state.best
     if best is None or state.val_loss is None:
         return said
-    said.append(f"  val {text.loss(state.val_loss)}", "bold")
-    if state.spread is not None:
-        said.append(f" ±{state.spread:.3f} over {len(state.losses)} seeds")
+    said.append(f"  val {text.interval(state.interval)}", "bold")
+    if len(state.losses) > 1:
+        said.append(f" over {len(state.losses)} seeds")
     said.append(f" · {text.choices(state.val_loss)} choices")
     facts = [f"{text.si(best.parameters)} parameters" if best.parameters else ""]
     facts.append(text.duration(state.seconds or 0) + (f" on {text.literal(best.device)}" if best.device else ""))
@@ -132,18 +163,22 @@ def untrained_text(name: str, untrained: CountedBigram | None, look: Look) -> Te
 
 
 def samples_text(
-    states: Sequence[RungState], untrained: CountedBigram | None, samples: Mapping[str, str], look: Look
+    states: Sequence[RungState],
+    seed: int | None,
+    untrained: CountedBigram | None,
+    samples: Mapping[str, str],
+    look: Look,
 ) -> Text:
-    """What every rung writes, from the foot up."""
+    """What every rung writes, from the foot up: from the same start and, where there is one, with the same seed."""
     said = Text()
     if untrained is not None:
         _sample(said, EVENLY, untrained.guessing_evenly, untrained.even_sample, look.colour("secondary"), look)
         _sample(said, COUNTED, untrained.counting, untrained.counted_sample, look.colour("secondary"), look)
     for state in states:
-        best = state.best
-        if best is not None:
-            written = samples.get(best.id)
-            _sample(said, state.stage.name, state.val_loss, written, look.colour_of(best.id), look)
+        run = state.sampled(seed)
+        if run is not None:
+            name = state.stage.name + (f" (seed {run.seed})" if run.seed != seed else "")
+            _sample(said, name, run.val_loss, samples.get(run.id), look.colour_of(run.id), look)
     if not any(state.best for state in states):
         said.append("What each rung writes stands here once it is trained.", look.colour("text-muted"))
     return said
