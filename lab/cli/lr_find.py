@@ -92,6 +92,7 @@ def _sweep_in_foreground(path: Any, new: Any, as_json: bool) -> int:
 
 def _print(run: RunRow, result: dict[str, Any]) -> None:
     from lab.cli.output import say
+    from lab.config.lr_sweep import at_rate
     from lab.text import duration, literal
 
     print(f"{literal(run.name)} ({run.id}): {run.status} at step {run.step:,} in {duration(run.seconds)}")
@@ -107,4 +108,5 @@ def _print(run: RunRow, result: dict[str, Any]) -> None:
     print(f"  {'useful':10}  from {low:.2g} to {high:.2g}, the edge of stability")
     if result["remark"]:
         say(result["remark"])
-    say(f"use it with: lab train {run.stage} --dataset {run.config.dataset} --set lr={result['suggestion']:.2g}")
+    rates = " ".join(f"--set {key}={lr:.2g}" for key, lr in at_rate(run.config, result["suggestion"]).items())
+    say(f"use it with: lab train {run.stage} --dataset {run.config.dataset} {rates}")

@@ -26,7 +26,11 @@ STEPS_OF_A_RUN = 200
 """Of each run of the method `runs`, unless given."""
 NARROWEST = 3.0
 """The highest rate over the lowest: within less there is nothing to see."""
-DEFAULT_RANGES: dict[str, tuple[float, float]] = {"adamw": (1e-5, 10.0), "sgd": (1e-3, 10.0)}
+DEFAULT_RANGES: dict[str, tuple[float, float]] = {
+    "adamw": (1e-5, 10.0),
+    "sgd": (1e-3, 10.0),
+    "muon": (1e-4, 10.0),
+}
 
 
 class LRSweep(BaseModel):
@@ -100,6 +104,13 @@ class LRSweep(BaseModel):
 def sweep_metric(seed: int) -> str:
     """The metric that holds the losses of one seed of a sweep."""
     return f"sweep/loss/{seed}"
+
+
+def at_rate(config: RunConfig, lr: float) -> dict[str, float]:
+    """What a config is changed by for another learning rate: a second rate, where it has one, keeps its ratio."""
+    if config.adamw_lr is None:
+        return {"lr": lr}
+    return {"lr": lr, "adamw_lr": config.adamw_lr * lr / config.lr}
 
 
 def sweep_for(

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lab.config.lr_sweep import LRSweep, sweep_metric
+from lab.config.lr_sweep import LRSweep, at_rate, sweep_metric
 from lab.config.run_config import RunConfig
 from lab.config.schedule import learning_rate
 from lab.datasets.dataset import Dataset
@@ -145,7 +145,7 @@ class LRSweepTraining:
         per_example = self.config.context_length if self.config.predicts_every_position else 1
         scored = split.evenly_spaced(max(1, SCORED_CHARACTERS // per_example))
         for point, lr in enumerate(self._rates):
-            configs = [config.replace(lr=lr, steps=steps) for config in self._configs]
+            configs = [config.replace(**at_rate(config, lr), steps=steps) for config in self._configs]
             members = self._members(configs)
             for step in range(1, steps + 1):
                 scheduled = learning_rate(configs[0], step)

@@ -31,6 +31,8 @@ class Situation:
     """Rungs of the ladder that climbing would queue."""
     writing: bool = False
     """Whether text is being written."""
+    rate_chosen: bool = False
+    """Whether a learning rate is under the cursor."""
     written: int = 0
     """Characters that are."""
 
@@ -87,11 +89,13 @@ class Action:
 _RUNS = ("runs",)
 _RUNS_AND_LADDER = ("ladder", "runs")
 _SAMPLE = ("sample",)
-_STEPPING = ("run_view", "sample")
+_STEPPING = ("run_view", "sample", "lr_finder")
+_LR_FINDER = ("lr_finder",)
+_QUEUEING = ("runs", "run_view", "lr_finder")
 _RUNS_AND_VIEW = ("runs", "run_view")
-_EVERYWHERE_TO_MOVE = ("ladder", "runs", "run_view", "sample")
-_MODES = ("ladder", "runs", "sample")
-_PANES = ("ladder", "runs", "run_view")
+_EVERYWHERE_TO_MOVE = ("ladder", "runs", "run_view", "sample", "lr_finder")
+_MODES = ("ladder", "runs", "lr_finder", "sample")
+_PANES = ("ladder", "runs", "run_view", "lr_finder")
 
 ACTIONS: tuple[Action, ...] = (
     # Modes
@@ -119,21 +123,21 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "pause_resume", ("p",), "pause/resume", "Pause a waiting or training run at a checkpoint, or let it go on.",
-        "Runs", when=_in("queued", "training", "paused"), footer=1, synonyms="hold continue", modes=_RUNS_AND_VIEW,
+        "Runs", when=_in("queued", "training", "paused"), footer=1, synonyms="hold continue", modes=_QUEUEING,
     ),
     Action(
         "stop", ("K",), "stop", "End a training run where it is and score it there; give up one that waits.",
         "Runs", when=_in("queued", "training", "paused"), footer=3, synonyms="kill cancel abort end",
-        modes=_RUNS_AND_VIEW,
+        modes=_QUEUEING,
     ),
     Action(
         "retry", ("R",), "retry", "Queue again what ended without finishing; it goes on from its last checkpoint.",
         "Runs", when=_in("failed", "stopped", "cancelled", "diverged"), footer=1, synonyms="again rerun",
-        modes=_RUNS_AND_VIEW,
+        modes=_QUEUEING,
     ),
     Action(
         "trash", ("d",), "trash", "Put the run away; its data stays.", "Runs",
-        when=_has_run, footer=7, synonyms="delete remove", modes=_RUNS,
+        when=_has_run, footer=7, synonyms="delete remove", modes=("runs", "lr_finder"),
     ),
     Action(
         "undo", ("u",), "undo", "Take back the last change to the runs.", "Runs",
@@ -167,6 +171,18 @@ ACTIONS: tuple[Action, ...] = (
            modes=_RUNS),
     Action("sort_reverse", ("S",), "reverse", "Reverse the order.", "Select", when=_has_runs, synonyms="descending",
            modes=_RUNS),
+    # LR finder
+    Action(
+        "new_sweep", ("n",), "new sweep", "Compose an LR sweep and queue it.", "LR finder", footer=2,
+        synonyms="lr find learning rate start", modes=_LR_FINDER,
+    ),
+    Action(
+        "use_rate", ("enter",), "use this rate", "Compose a run with the learning rate under the cursor: a suggested "
+        "one, or any on the curve.", "LR finder", footer=1, synonyms="lr learning rate run", modes=_LR_FINDER,
+        when=lambda now: now.rate_chosen,
+    ),
+    Action("find_lr", (), "find the learning rate", "Go to the LR finder and compose a sweep.", "Runs",
+           synonyms="lr find sweep learning rate"),
     # Sample
     Action(
         "write", ("enter",), "write/stop", "Have text written; while it is, stop it. Shows the rest of a text stepped "

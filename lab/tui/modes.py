@@ -35,6 +35,9 @@ class Mode:
 MODES: tuple[Mode, ...] = (
     Mode("ladder", "1", "Ladder", "Go to the ladder: what each rung adds, and what it bought.", "ladder:LadderScreen"),
     Mode("runs", "2", "Runs", "Go to the runs: waiting, training and stored.", "runs:RunsScreen"),
+    Mode(
+        "lr_finder", "4", "LR finder", "Go to the LR finder: which learning rate, and why.", "lr_finder:LRFinderScreen"
+    ),
     Mode("sample", "5", "Sample", "Go to sampling: text from any stored run and checkpoint.", "sample:SampleScreen"),
 )
 

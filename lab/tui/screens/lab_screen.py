@@ -139,9 +139,18 @@ class LabScreen(TakingAlong):
         """Goes to the runs."""
         self.app.switch_mode("runs")
 
+    def action_mode_lr_finder(self) -> None:
+        """Goes to the LR finder."""
+        self.app.switch_mode("lr_finder")
+
     def action_mode_sample(self) -> None:
         """Goes to sampling."""
         self.app.switch_mode("sample")
+
+    async def action_find_lr(self) -> None:
+        """Goes to the LR finder and opens its composer."""
+        await self.app.switch_mode("lr_finder")
+        await self.app.screen.run_action("new_sweep")
 
     def open_run(self, run_id: str) -> None:
         """Opens the run view over this screen."""

@@ -1,0 +1,180 @@
+"""LR sweeps as the screen knows them: what was asked for, how far it is, and what is read off it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lab.config.lr_sweep import LR_SWEEP, LRSweep
+from lab.tui.chart_frame import ChartContent, Line, Reference
+from lab.tui.widgets.run_columns import Look
+
+if TYPE_CHECKING:
+    from lab.analysis.lr_suggestion import SweepReading
+    from lab.store.run_store import RunRow, RunStore
+
+BACKGROUND = "text-muted"
+
+
+@dataclass(frozen=True, eq=False)
+class SweepView:
+    """A sweep as it stood when it was read; `reading` is None where nothing is recorded yet, or the spec is broken."""
+
+    run: RunRow
+    spec: LRSweep
+    reading: SweepReading | None
+    guessing_evenly: float
+
+    @property
+    def state(self) -> tuple[object, ...]:
+        """Another one whenever it must be read anew."""
+        return sweep_state(self.run)
+
+    @property
+    def result(self) -> str:
+        """The suggestion, or what there is in its place, in a word or two."""
+        if self.reading is not None and self.reading.suggestion is not None and self.run.ended_at is not None:
+            return said_lr(self.reading.suggestion)
+        if self.run.status == "finished":
+            return "none"
+        return {"queued": "waiting", "training": f"{100 * self.run.step // max(1, self.run.steps)}%"}.get(
+            self.run.status, self.run.status
+        )
+
+
+def said_lr(lr: float) -> str:
+    """A learning rate in two digits, as one types it."""
+    return f"{lr:.2g}"
+
+
+def sweep_state(run: RunRow) -> tuple[object, ...]:
+    """Another one whenever more is recorded of a sweep."""
+    return run.attempt, run.status, run.step, run.ended_at, run.name
+
+
+def read_sweeps(store: RunStore, runs: Iterable[RunRow], known: Mapping[str, SweepView]) -> dict[str, SweepView]:
+    """Every sweep among the runs, on a thread; those that have not changed are taken from what is known."""
+    from lab.analysis.lr_suggestion import read_sweep, reading_of
+    from lab.datasets.counting import guessing_evenly
+    from lab.store.lr_sweeps import stored_sweep, sweep_losses
+
+    views = {}
+    for run in runs:
+        if run.kind != LR_SWEEP:
+            continue
+        before = known.get(run.id)
+        if before is not None and before.state == sweep_state(run):
+            views[run.id] = before
+            continue
+        sweep = stored_sweep(store, run)
+        facts = store.dataset(run.dataset_sha256, run.dataset_kind)
+        evenly = guessing_evenly(len(facts.vocabulary)) if facts else 1.0
+        reading = None
+        if sweep.result is not None:
+            reading = reading_of(sweep.result)
+        elif run.step:
+            losses = sweep_losses(store, sweep)
+            if np.isfinite(losses).any():
+                reading = read_sweep(sweep.spec.learning_rates, losses, evenly, method=sweep.spec.method)
+        views[run.id] = SweepView(run, sweep.spec, reading, evenly)
+    return views
+
+
+def beside(view: SweepView, views: Mapping[str, SweepView]) -> SweepView | None:
+    """The newest sweep of the same stage and dataset by the other method, to be drawn over this one."""
+    run = view.run
+    others = [
+        other
+        for other in views.values()
+        if (other.run.stage, other.run.dataset_sha256) == (run.stage, run.dataset_sha256)
+        and other.spec.method != view.spec.method
+        and other.reading is not None
+        and other.reading.suggestion is not None
+    ]
+    return max(others, key=lambda other: other.run.id, default=None)
+
+
+def sweep_content(
+    view: SweepView, other: SweepView | None, look: Look, *, cursor: float | None = None, nothing: str = ""
+) -> ChartContent:
+    """The chart of a sweep: median and band over log lr, what is suggested, the useful interval, guessing evenly."""
+    reading = view.reading
+    key = (view.run.id, view.state, other.state if other else None, look.dark, look.colours["background"], cursor)
+    if reading is None or not np.isfinite(reading.curve.loss).any():
+        return ChartContent(key, nothing=nothing or _nothing(view))
+    top = _top(view)
+    colour = look.colour_of(view.run.id)
+    curve = reading.curve
+    faint = look.colour("border")
+    lines = [
+        Line(curve.lr, _below(curve.low, top), faint),
+        Line(curve.lr, _below(curve.high, top), faint),
+    ]
+    bottom = float(np.nanmin(curve.loss))
+    if other is not None and other.reading is not None:
+        rates = other.reading.curve
+        lines.append(Line(rates.lr, _below(rates.loss, top), look.colour("secondary"), said_method(other)))
+        bottom = min(bottom, float(np.nanmin(rates.loss)))
+    lines.append(Line(curve.lr, _below(curve.loss, top), colour, said_method(view)))
+    if reading.useful is not None:
+        low, high = reading.useful
+        under = bottom - 0.03 * (top - bottom)
+        lines.append(Line(np.array([low, high]), np.array([under, under]), look.colour("success"), "useful"))
+    for name, lr in reading.suggestions.items():
+        chosen = lr == reading.suggestion
+        at = loss_at(reading, lr)
+        reach = (0.06 if chosen else 0.03) * (top - bottom)
+        style = look.colour("accent" if chosen else "text-muted")
+        lines.append(Line(np.array([lr, lr]), np.array([at - reach, at + reach]), style, f"{name} {said_lr(lr)}"))
+    return ChartContent(
+        key=key,
+        lines=lines,
+        references=[Reference(f"guessing evenly {view.guessing_evenly:.2f}", view.guessing_evenly)],
+        x_name="lr",
+        log_x=True,
+        whole_range=True,
+        cursor=cursor,
+        cursor_label=f"{said_lr(cursor)}: {loss_at(reading, cursor):.3f}" if cursor is not None else "",
+    )
+
+
+def said_method(view: SweepView) -> str:
+    """By which method, and of how many seeds, a curve is the median."""
+    seeds = f"{view.spec.seeds} seed{'s' * (view.spec.seeds != 1)}"
+    return f"ramp, {seeds}" if view.spec.method == "ramp" else f"runs of {view.spec.steps}, {seeds}"
+
+
+def loss_at(reading: SweepReading, lr: float) -> float:
+    """The curve's loss at a learning rate; at its end beyond that."""
+    curve = reading.curve
+    known = np.isfinite(curve.loss)
+    return float(np.interp(np.log10(lr), np.log10(curve.lr[known]), curve.loss[known]))
+
+
+def _top(view: SweepView) -> float:
+    """As high as the chart goes: what the loss starts from, and guessing evenly; what diverges leaves it."""
+    assert view.reading is not None
+    curve = view.reading.curve
+    bottom, lowest = float(np.nanmin(curve.loss)), int(np.nanargmin(curve.loss))
+    if view.reading.suggestion is None:
+        return float(np.nanmax(curve.high))
+    start = float(np.nanmax(curve.loss[: lowest + 1]))
+    highest = max(start, view.guessing_evenly if view.guessing_evenly < start + (start - bottom) else start)
+    return highest + 0.1 * max(highest - bottom, 0.05)
+
+
+def _below(loss: np.ndarray, top: float) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        return np.where(loss <= top, loss, np.nan)
+
+
+def _nothing(view: SweepView) -> str:
+    run = view.run
+    if run.status == "queued":
+        return "waiting for its turn"
+    if run.status == "training":
+        return "the worker is loading torch…" if not run.step else "nothing recorded yet"
+    return f"{run.status}: {run.error}" if run.error else f"{run.status} before there was a loss"
