@@ -8,16 +8,20 @@ from typing import Any
 
 import pytest
 from sample_helpers import FakeClient, add_checkpoints, in_sample
+from sweep_helpers import add_sweep, in_finder
 from tui_helpers import lab_app, named, on_screen, opened, statuses, until
 
+from lab.store.run_store import RunStore
 from lab.tui.actions import ACTIONS, ACTIONS_BY_ID, FOOTER_KEYS, Situation, footer_actions
 from lab.tui.screens.composer import ComposerScreen
 from lab.tui.screens.confirm import ConfirmScreen
 from lab.tui.screens.help import HelpScreen
 from lab.tui.screens.ladder import LadderScreen
+from lab.tui.screens.lr_finder import LRFinderScreen
 from lab.tui.screens.run_view import RunView
 from lab.tui.screens.runs import RunsScreen
 from lab.tui.screens.sample import SampleScreen
+from lab.tui.screens.sweep_composer import SweepComposerScreen
 from lab.tui.theme import LIGHT
 from lab.tui.widgets.detail_pane import DetailPane
 from lab.tui.widgets.filter_bar import FilterBar
@@ -296,6 +300,24 @@ async def _modes(pilot: Any, screen: Any, database: Path) -> None:
     await until(pilot, lambda: pilot.app.screen is screen)
 
 
+@exercises("mode_lr_finder", "use_rate", "new_sweep", "find_lr")
+async def _lr_finder(pilot: Any, screen: Any, database: Path) -> None:
+    store = RunStore.open(database)
+    add_sweep(store)
+    store.close()
+    finder = await in_finder(pilot)
+    await until(pilot, lambda: finder.rate)
+    await pilot.press("right", "enter")
+    await until(pilot, lambda: isinstance(pilot.app.screen, ComposerScreen) and pilot.app.screen.checked)
+    assert pilot.app.screen.draft.change == f"lr={finder.rate:.2g}"
+    await pilot.press("escape", "n")
+    await until(pilot, lambda: isinstance(pilot.app.screen, SweepComposerScreen))
+    await pilot.press("escape", "2")
+    await until(pilot, lambda: pilot.app.screen is screen)
+    await screen.run_action("find_lr")
+    await until(pilot, lambda: isinstance(pilot.app.screen, SweepComposerScreen))
+
+
 @exercises("open_run", "back")
 async def _open(pilot: Any, screen: Any, database: Path) -> None:
     go_to(screen, "residual-1")
@@ -329,7 +351,13 @@ async def _sample(pilot: Any, screen: Any, database: Path) -> None:
     assert pilot.app.focused.id == "first-text"
 
 
-SCREENS = {"ladder": LadderScreen, "run_view": RunView, "runs": RunsScreen, "sample": SampleScreen}
+SCREENS = {
+    "ladder": LadderScreen,
+    "run_view": RunView,
+    "runs": RunsScreen,
+    "lr_finder": LRFinderScreen,
+    "sample": SampleScreen,
+}
 
 
 def test_every_action_has_a_method_and_is_exercised() -> None:
