@@ -109,7 +109,8 @@ ACTIONS: tuple[Action, ...] = (
     # Runs
     Action(
         "new_run", ("n",), "new run", "Compose a run and queue it.", "Runs",
-        footer=2, synonyms="queue add train start", modes=_RUNS_AND_LADDER,
+        footer=2, modes=_RUNS_AND_LADDER,
+        synonyms="queue add train start config dataset context block size sweep grid experiment",
     ),
     Action(
         "open_run", ("enter",), "open", "Open the run: its curves, its samples, its log, step by step.", "Runs",
@@ -161,7 +162,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "pin", ("*",), "baseline", "Pin the run as the baseline that val is compared with.", "Select",
-        when=_has_run, footer=6, synonyms="reference compare delta", modes=_RUNS,
+        when=_has_run, footer=6, synonyms="reference compare delta dev", modes=_RUNS,
     ),
     Action(
         "filter", ("/",), "filter", "Show only runs that match: words, stage:residual, val<2.1, lr<1e-3, -tag:quick.",

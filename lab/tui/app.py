@@ -18,13 +18,14 @@ from textual.timer import Timer
 from lab.errors import LabError
 from lab.inference.client import InferenceClient
 from lab.tui import chart
+from lab.tui.background_news import BackgroundNews
 from lab.tui.edits import Edits
 from lab.tui.estimates import Estimates, MeasuringStarted, SpeedMeasured
 from lab.tui.first_events import FirstEvents
 from lab.tui.ladder_facts import LadderFacts, LadderFactsRead, read_ladder_facts
 from lab.tui.messages import Edited, NotRemembered, ReadFailed, SnapshotRead, WorkerChanged
 from lab.tui.modes import loaders
-from lab.tui.palette import LabCommands
+from lab.tui.palette import LabCommands, LabThings
 from lab.tui.reader import Reader
 from lab.tui.remembered import RememberedFile, screen_path, settings_path
 from lab.tui.snapshot import Snapshot
@@ -34,6 +35,9 @@ from lab.tui.worker_minder import WorkerMinder
 WRITE_AFTER_SECONDS = 0.5
 """From a change of what is remembered until it is written: whoever turns a knob turns it again."""
 
+NEWS_AFTER_SECONDS = 1.0
+"""From a run's end until it is said: those that end meanwhile are said with it."""
+
 
 class LabApp(App[None]):
     """lab on the screen. It trains nothing and never waits for the database."""
@@ -42,7 +46,7 @@ class LabApp(App[None]):
     CSS_PATH = "lab.tcss"
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = loaders()
     DEFAULT_MODE = "runs"
-    COMMANDS: ClassVar = {LabCommands}
+    COMMANDS: ClassVar = {LabCommands, LabThings}
 
     snapshot: var[Snapshot] = var(Snapshot, init=False)
     loaded: var[bool] = var(False, init=False)
@@ -67,6 +71,8 @@ class LabApp(App[None]):
         self.minder = WorkerMinder(database, self.post_message)
         self._read_problem = self._worker_problem = ""
         self._first_events = FirstEvents()
+        self._background_news = BackgroundNews()
+        self._news_timer: Timer | None = None
         self._ladder_asked = False
         self._ended_before_worker = 0
         self.settings = RememberedFile(settings_path())
@@ -190,10 +196,25 @@ class LabApp(App[None]):
         self._read_problem = ""
         self.estimates.learn(message.snapshot)
         self.snapshot = message.snapshot
-        for news in self._first_events.news(message.snapshot):
-            self.notify(news, markup=False, timeout=10)
+        self._see_news(message.snapshot)
         self.minder.need(_has_work(message.snapshot))
         self._show_problem()
+
+    def _see_news(self, snapshot: Snapshot) -> None:
+        """Firsts are said at once; how other runs ended a moment later, those that end together as one."""
+        firsts = self._first_events.news(snapshot)
+        for said in firsts:
+            self.notify(said, markup=False, timeout=10)
+        waiting = self._background_news.see(snapshot)
+        if firsts:
+            self._background_news.forget(next((run.id for run in snapshot.runs if run.status == "finished"), ""))
+        if waiting and self._news_timer is None:
+            self._news_timer = self.set_timer(NEWS_AFTER_SECONDS, self._say_news)
+
+    def _say_news(self) -> None:
+        self._news_timer = None
+        for news in self._background_news.take():
+            self.notify(news.said, severity="error" if news.bad else "information", markup=False)
 
     @on(ReadFailed)
     def _read_failed(self, message: ReadFailed) -> None:
@@ -204,6 +225,8 @@ class LabApp(App[None]):
     def _worker_changed(self, message: WorkerChanged) -> None:
         if message.pid != self.worker:
             self._ended_before_worker = self._ended
+            if message.pid is None and not self.minder.resting and _has_work(self.snapshot):
+                self.notify("the worker ended with runs to do; another one takes over", severity="warning")
         self.worker = message.pid
         self._worker_problem = message.problem
         self._show_problem()

@@ -11,6 +11,7 @@ from lab.errors import UsageError
 from lab.text import literal, plural
 
 if TYPE_CHECKING:
+    from lab.queue.experiment_requests import Plan
     from lab.store.run_store import RunRow, RunStore
 
 UNDO_DEPTH = 50
@@ -121,6 +122,24 @@ class Edits:
 
         self._remember(f"climb the ladder ({plural(len(queued), 'run')})", take_back)
         return f"{plural(len(queued), 'run')} of the ladder queued; quit any time, they train in the background"
+
+    def queue_experiment(self, store: RunStore, name: str, planned: Plan) -> str:
+        """Queues what an experiment's plan has that is not stored yet."""
+        from lab.queue.experiment_requests import queue_plan
+        from lab.store import lifecycle
+
+        queued = [row.id for row in queue_plan(store, planned)]
+        if not queued:
+            raise UsageError(f"nothing of {name} is missing: all of it is stored or under way")
+
+        def take_back(store: RunStore) -> bool:
+            given_up = [run_id for run_id in queued if lifecycle.cancel(store, run_id)]
+            rows = [store.run(run_id) for run_id in given_up]
+            store.trash([row.id for row in rows if row.status == "cancelled" and not row.step])
+            return bool(given_up)
+
+        self._remember(f"queue {name} ({plural(len(queued), 'run')})", take_back)
+        return f"{plural(len(queued), 'run')} of {name} queued"
 
     def undo(self, store: RunStore) -> str:
         """Takes the last change back."""

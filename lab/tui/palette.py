@@ -1,14 +1,26 @@
-"""The palette's list of what can be done: the same actions as everywhere, found by their synonyms too."""
+"""The palette's lists: what can be done, and the runs, stages and experiments that it can be done with."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.screen import Screen
 
+from lab import text
 from lab.tui.actions import ACTIONS, Action
+
+if TYPE_CHECKING:
+    from lab.config.experiment_files import ExperimentFile
+    from lab.tui.screens.lab_screen import LabScreen
+
+MOST_RUNS = 20
+"""Runs listed for one search; who seeks among more has the filter."""
+BESIDE_ACTIONS = 0.8
+"""Things count for less than actions that match as well."""
 
 
 class LabCommands(Provider):
@@ -30,6 +42,49 @@ class LabCommands(Provider):
                 yield Hit(score, matcher.highlight(title), command, help=action.help)
 
 
+class LabThings(Provider):
+    """Runs to open, stages to compose a run of, and experiments to queue."""
+
+    experiments: tuple[ExperimentFile, ...] = ()
+
+    async def startup(self) -> None:
+        """Reads the experiments' files on a thread."""
+        from lab.config.experiment_files import list_experiments
+
+        self.experiments = tuple(await asyncio.to_thread(list_experiments))
+
+    async def search(self, query: str) -> Hits:
+        """Those whose name, or what is said of them, matches."""
+        from lab.config.ladder import STAGES
+
+        screen = cast("LabScreen", self.screen)
+        if not hasattr(screen, "open_run"):
+            return  # a question is open over the mode
+        found = 0
+        sought = query.casefold().split()
+        for run in reversed(screen.lab.snapshot.runs):
+            words = f"run {run.name} {run.id} {run.stage} {' '.join(run.tags)}".casefold()
+            if found < MOST_RUNS and all(word in words for word in sought):
+                found += 1
+                said = f"{run.status} · val {text.loss(run.val_loss)} · {text.literal(run.stage)}"
+                yield self._hit(query, f"run {text.literal(run.name)}", said, partial(screen.open_run, run.id))
+        for stage in STAGES:
+            if all(word in f"new run stage {stage.name} {stage.adds}".casefold() for word in sought):
+                title = f"new run of stage {stage.name}"
+                yield self._hit(query, title, stage.adds, partial(screen.compose_stage, stage.name))
+        for file in self.experiments:
+            question = file.experiment.question if file.experiment else file.problem
+            if all(word in f"experiment {file.name} {file.title} {question}".casefold() for word in sought):
+                title = f"experiment {text.literal(file.name)}"
+                said = text.literal(f"{file.title}: {question}" if question else file.title)
+                yield self._hit(query, title, said, partial(screen.ask_experiment, file.path))
+
+    def _hit(self, query: str, title: str, said: str, command: Callable[[], Any]) -> Hit:
+        matcher = self.matcher(query)
+        score = BESIDE_ACTIONS * max(matcher.match(title), 0.5)
+        return Hit(score, matcher.highlight(title), command, text=title, help=said)
+
+
 def _offered(screen: Screen[Any]) -> list[Action]:
     """What the screen can do, moving about left out."""
     left_out = ("Select", "command_palette")
@@ -45,4 +100,4 @@ def _title(action: Action) -> str:
 
 
 def _words(action: Action) -> list[str]:
-    return [*action.synonyms.split(), action.help]
+    return [*action.synonyms.split(), action.synonyms, action.help]

@@ -42,6 +42,11 @@ class WorkerMinder:
         """Starts no worker until a person asks for more work: one has just been sent away."""
         self._resting = True
 
+    @property
+    def resting(self) -> bool:
+        """Whether the worker was sent away."""
+        return self._resting
+
     def retry_now(self) -> None:
         """Forgets past failures: a person has asked for something."""
         self._resting = False

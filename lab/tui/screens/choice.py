@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.text import Text
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
@@ -53,9 +53,9 @@ class ChoiceScreen(ModalScreen[tuple[int, str] | None]):
     def _chosen(self, event: OptionList.OptionSelected) -> None:
         self.dismiss((event.option_index, "enter"))
 
-    def on_key(self, event: object) -> None:
-        """The other keys that answer."""
-        key = getattr(event, "key", "")
+    def on_key(self, event: events.Key) -> None:
+        """The other keys that answer; they mean nothing to the screen below."""
         place = self.query_one(OptionList).highlighted
-        if place is not None and key != "enter" and key in [name for name, _ in self._keys]:
-            self.dismiss((place, key))
+        if place is not None and event.key != "enter" and event.key in [name for name, _ in self._keys]:
+            event.stop()
+            self.dismiss((place, event.key))

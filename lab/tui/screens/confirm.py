@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.text import Text
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.screen import ModalScreen
@@ -28,11 +29,10 @@ class ConfirmScreen(ModalScreen[bool]):
             yield Static(Text(self._said), markup=False)
             yield Static(keys, id="confirm-keys", markup=False)
 
-    def on_key(self, event: object) -> None:
-        """Answers."""
-        key = getattr(event, "key", "")
-        character = getattr(event, "character", "")
-        if self._key in (key, character) or key == "enter":
+    def on_key(self, event: events.Key) -> None:
+        """Answers; the key means nothing more to the screen below."""
+        event.stop()
+        if self._key in (event.key, event.character) or event.key == "enter":
             self.dismiss(True)
-        elif key in ("escape", "n"):
+        elif event.key in ("escape", "n"):
             self.dismiss(False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import on
@@ -157,6 +158,19 @@ class LabScreen(TakingAlong):
         from lab.tui.screens.run_view import RunView
 
         self.app.push_screen(RunView(run_id))
+
+    def compose_stage(self, stage: str) -> None:
+        """Opens the composer with a stage."""
+        from lab.tui.drafts import Draft
+        from lab.tui.screens.composer import ComposerScreen
+
+        self.app.push_screen(ComposerScreen(Draft(stage)), lambda said: self.lab.minder.retry_now() if said else None)
+
+    def ask_experiment(self, path: Path) -> None:
+        """Asks whether an experiment is to be queued, once it is known how many runs it needs."""
+        from lab.tui.screens.ask_experiment import ask_experiment
+
+        ask_experiment(self.lab, path)
 
     def action_help(self) -> None:
         """Says what the keys do and what the words under the cursor mean."""

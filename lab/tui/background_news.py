@@ -1,0 +1,71 @@
+"""What happened to runs in the background: how those that trained have ended, several said as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab import text
+from lab.tui.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from lab.store.run_store import RunRow
+
+ENDED = ("finished", "diverged", "failed")
+"""How a run ends by itself; whoever stops or cancels one knows it."""
+MOST_NAMED = 3
+
+
+@dataclass(frozen=True)
+class News:
+    """Something to be said."""
+
+    said: str
+    bad: bool = False
+
+
+class BackgroundNews:
+    """Sees snapshots go by, and gathers what ended until it is asked for."""
+
+    def __init__(self) -> None:
+        self._statuses: dict[str, str] | None = None
+        self._ended: dict[str, RunRow] = {}
+
+    def see(self, snapshot: Snapshot) -> bool:
+        """Compares with the snapshot before; whether there is something to say."""
+        before = self._statuses
+        self._statuses = {run.id: run.status for run in snapshot.runs}
+        if before is not None:
+            for run in snapshot.runs:
+                if run.status in ENDED and before.get(run.id, run.status) not in ENDED:
+                    self._ended[run.id] = run
+        return bool(self._ended)
+
+    def forget(self, run_id: str) -> None:
+        """This one has been said already."""
+        self._ended.pop(run_id, None)
+
+    def take(self) -> list[News]:
+        """What has gathered, one piece of news for each way of ending."""
+        by_status = {status: [run for run in self._ended.values() if run.status == status] for status in ENDED}
+        self._ended = {}
+        return [News(_said(status, runs), status != "finished") for status, runs in by_status.items() if runs]
+
+
+def _said(status: str, runs: Sequence[RunRow]) -> str:
+    if len(runs) > 1:
+        names = ", ".join(_named(run) for run in runs[:MOST_NAMED])
+        more = f" and {len(runs) - MOST_NAMED} more" if len(runs) > MOST_NAMED else ""
+        return f"{len(runs)} runs {status}: {names}{more}"
+    run = runs[0]
+    name = text.clip(text.literal(run.name), 40)
+    if status == "finished":
+        return f"{name} finished: val {text.loss(run.val_loss)}, {text.choices(run.val_loss)} choices"
+    reason = text.clip(text.literal((run.error or "").partition("\n")[0]), 120)
+    return f"{name} {status}" + (f": {reason}" if reason else "")
+
+
+def _named(run: RunRow) -> str:
+    name = text.clip(text.literal(run.name), 24)
+    return f"{name} {text.loss(run.val_loss)}" if run.status == "finished" else name

@@ -1,0 +1,84 @@
+"""The palette finds actions by their synonyms, and runs, stages and experiments by their names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.command import CommandPalette
+from tui_helpers import lab_app, named, on_screen, opened, statuses, until
+
+from lab.config.experiment_files import list_experiments
+from lab.tui.screens.composer import ComposerScreen
+from lab.tui.screens.confirm import ConfirmScreen
+from lab.tui.screens.run_view import RunView
+
+
+async def search(pilot: Any, words: str, shown: str) -> None:
+    """Opens the palette and types."""
+    await pilot.press("ctrl+p")
+    await until(pilot, lambda: isinstance(pilot.app.screen, CommandPalette))
+    await pilot.press(*("space" if character == " " else character for character in words))
+    await until(pilot, lambda: shown in on_screen(pilot.app))
+
+
+@pytest.mark.parametrize(
+    ("synonym", "action"),
+    [("logarithm", "log y"), ("sweep", "experiment"), ("dev", "baseline"), ("block size", "new run")],
+)
+async def test_synonyms(synonym: str, action: str, database: Path) -> None:
+    app = lab_app(database)
+    async with app.run_test(size=(160, 45)) as pilot:
+        await opened(pilot)
+        await search(pilot, synonym, action)
+
+
+async def test_a_run_is_opened(database: Path) -> None:
+    app = lab_app(database)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        await search(pilot, "run blocks", "run blocks-1")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, RunView))
+        assert app.screen.run_id == named(app, "blocks-1").id
+
+
+async def test_a_stage_is_composed(database: Path) -> None:
+    app = lab_app(database)
+    async with app.run_test(size=(160, 45)) as pilot:
+        await opened(pilot)
+        await search(pilot, "stage feed-forward", "new run of stage feed-forward")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, ComposerScreen))
+        assert app.screen.draft.stage == "feed-forward"
+
+
+async def test_an_experiment_is_queued_once_it_is_said_how_large_it_is(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "experiments"
+    folder.mkdir()
+    file = (
+        'title = "Rates"\nquestion = "Which rate?"\n[base]\nstage = "bigram"\nsteps = 400\n[grid]\nlr = [1e-2, 3e-2]\n'
+    )
+    (folder / "rates.toml").write_text(file)
+    (folder / "broken.toml").write_text("title = 3")
+    monkeypatch.chdir(tmp_path)
+    assert {"rates", "broken"} <= {each.name for each in list_experiments()}
+    app = lab_app(database)
+    async with app.run_test(size=(160, 45)) as pilot:
+        await opened(pilot)
+        await search(pilot, "experiment rates", "Which rate?")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        assert "2 runs, 1 of them stored already; 1 to queue" in on_screen(app)
+        before = len(statuses(database))
+        await pilot.press("y")
+        await until(pilot, lambda: len(statuses(database)) == before + 1)
+        await until(pilot, lambda: app.edits.next_undo.startswith("queue rates"))
+        await pilot.press("u")
+        await until(pilot, lambda: len(statuses(database)) == before)
+        await search(pilot, "experiment broken", "experiment broken")
+        await pilot.press("enter")
+        await until(pilot, lambda: any("experiment broken" in note.message for note in app._notifications))
