@@ -58,7 +58,7 @@ def list_runs(
 
 
 def show(run_name: options.RunName, as_json: options.AsJson = False, database: options.Database = None) -> None:
-    """Show one run: its figures, its config, what it wrote, its log."""
+    """Show one run: its figures, what is wrong with it, its config, what it wrote, its log."""
     from lab.cli.output import print_json
     from lab.cli.stored import stored_runs
 
@@ -72,8 +72,10 @@ def show(run_name: options.RunName, as_json: options.AsJson = False, database: o
 
 def _document(store: RunStore, run: RunRow) -> dict[str, object]:
     from lab.cli.output import run_document
+    from lab.reports.run_findings import findings_of
 
     return run_document(run) | {
+        "findings": [finding.document() for finding in findings_of(store, run)],
         "metrics": store.metric_names(run.id),
         "checkpoints": [
             {"step": row.step, "kind": row.kind, "size": row.size, "sha256": row.sha256}
@@ -134,11 +136,15 @@ def _facts(run: RunRow) -> dict[str, str]:
 
 
 def _print(store: RunStore, run: RunRow) -> None:
+    from lab.reports.run_findings import findings_of
     from lab.text import literal
 
     print(f"{literal(run.name)} ({run.id})")
     for name, value in _facts(run).items():
         print(f"  {name}: {literal(value)}")
+    for finding in findings_of(store, run):
+        print(f"\nfinding: {literal(finding.text)}")
+        print(f"  {literal(finding.evidence)}\n  what helps: {literal(finding.remedy)}")
     print("\nconfig")
     for key, value in run.config.resolved().items():
         print(f"  {key} = {literal(str(value))}")

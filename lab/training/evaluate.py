@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter, defaultdict
 from collections.abc import Callable
 
 import torch
@@ -14,6 +16,29 @@ from lab.training.batches import cut_targets
 
 _TOKENS_AT_ONCE = 16_384
 """Positions in one forward pass; fixed, so that a loss is the same number wherever it is computed."""
+
+
+def least_loss(config: RunConfig, tokens: Tensor, targets: Tensor) -> float:
+    """The least mean loss on one batch, tokens (B, T) and targets (B, P), that any model of a config could reach.
+
+    Above zero where equal contexts are followed by different targets: the entropy of the targets given their context.
+    """
+    followers: dict[object, Counter[int]] = defaultdict(Counter)
+    for row, wanted in zip(tokens.tolist(), targets.tolist(), strict=True):
+        for place, target in enumerate(wanted):
+            if target != PADDING_TARGET:
+                followers[_context(config, row, place)][target] += 1
+    surprise = sum(-n * math.log(n / counted.total()) for counted in followers.values() for n in counted.values())
+    return surprise / max(1, sum(counted.total() for counted in followers.values()))
+
+
+def _context(config: RunConfig, row: list[int], place: int) -> object:
+    """All that a prediction may depend on."""
+    if not config.predicts_every_position:
+        return tuple(row)
+    if config.model == "bigram" or not config.layers:
+        return row[place], place if config.positions == "learned" else None
+    return (tuple(row), place) if config.sees_the_answer else tuple(row[: place + 1])
 
 
 class Split:

@@ -24,7 +24,7 @@ from lab.training.build_optimizer import build_optimizer
 from lab.training.checkpoint import Checkpoint, LoopState, checkpoint_writer, load_weights, weights_of
 from lab.training.device import SMALL_MODEL, Resources
 from lab.training.diagnostics import Diagnostics
-from lab.training.evaluate import Split
+from lab.training.evaluate import Split, least_loss
 from lab.training.recording import Recorder
 from lab.training.usage import Usage
 
@@ -151,6 +151,9 @@ class TrainingLoop:
         self._usage.start()
         try:
             if not self._first_evaluated:
+                if self.config.overfit_one_batch:
+                    least = least_loss(self.config, *self.batches.batch(1))
+                    self.recorder.log("one_batch_least_loss", self.state.step, [least])
                 self._evaluate()
             outcome = self._train()
         except _DivergedError as diverged:

@@ -203,7 +203,7 @@ def test_show_tells_all_of_a_run(lab: Lab, trained: RunRow) -> None:
     ):
         assert part in said
     document = strict(lab("show", trained.id[:6], "--json"))
-    assert document.keys() >= RUN_KEYS | {"metrics", "checkpoints", "samples", "log"}
+    assert document.keys() >= RUN_KEYS | {"metrics", "checkpoints", "samples", "log", "findings"}
     assert {"train/loss", "val/loss"} <= set(document["metrics"])
     assert {each["kind"] for each in document["checkpoints"]} >= {"complete", "best"}
 

@@ -75,3 +75,15 @@ def test_skips_repair_depth_and_norms_add_to_it_over_three_seeds(database: Path,
 def test_the_mlp_on_names_ends_where_the_lectures_does(database: Path) -> None:
     document = lab(database, "ladder", "--stages", "mlp", "--json")
     assert losses(document)["mlp"] <= 2.18
+
+
+def test_nothing_is_found_wrong_but_with_what_is_built_ill(database: Path, climbed: dict[str, float]) -> None:
+    lab(database, "ladder", "--stages", "mlp,scaled-cpu", "--json")
+    found = {
+        run["stage"]: {finding["rule"] for finding in lab(database, "show", run["id"], "--json")["findings"]}
+        for run in lab(database, "runs", "--json")
+        if run["seed"] == 1337
+    }
+    assert found.keys() == climbed.keys() | {"mlp", "scaled-cpu"}
+    ill = {"mlp": {"first-loss", "saturated"}, "blocks": {"vanishing"}}
+    assert {stage: rules for stage, rules in found.items() if rules} == ill
