@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.text import Text
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.message import Message
+from textual.widgets import Static
 
+from lab.errors import LabError
+from lab.tui.inside import CHARTED, VIEWS, InsideFacts, view_chart, view_text
+from lab.tui.widgets.loss_chart import LossChart
 from lab.tui.widgets.run_columns import Look
 from lab.tui.widgets.text_pane import TextPane
 
@@ -13,23 +22,129 @@ if TYPE_CHECKING:
     from lab.store.run_store import RunRow
 
 
-class InsidePane(TextPane):
-    """Activations, gradients and updates of one run. It is told which run and which step; it reads what it shows."""
+class InsidePane(Container, can_focus=True):
+    """Activations, gradients, updates and findings of one run, one view at a time.
+
+    It is told which run and which step; it reads what it shows, on a thread, once there are other snapshots.
+    """
+
+    DEFAULT_CSS = """
+    InsidePane { layout: vertical; }
+    InsidePane > .views { height: 1; width: 100%; }
+    InsidePane > TextPane, InsidePane > LossChart { height: 1fr; }
+    InsidePane > TextPane { border: none; padding: 0; }
+    """
+
+    @dataclass
+    class InsideRead(Message):
+        """The histograms and findings of a run were read."""
+
+        facts: InsideFacts
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
-        super().__init__("Inside", id=id)
+        super().__init__(id=id)
+        self.border_title = Text("Inside")
+        self.view = VIEWS[0]
+        self.facts: InsideFacts | None = None
+        """None until they are read."""
+        self._wanted: tuple[object, ...] = ()
+        self._shown: tuple[RunRow, int, Look] | None = None
+
+    def compose(self) -> ComposeResult:
+        """The names of the views, and a text or a chart."""
+        yield Static(classes="views", markup=False)
+        yield TextPane("", id=f"{self.id}-text")
+        yield LossChart(id=f"{self.id}-chart")
+
+    def on_mount(self) -> None:
+        """The pane has the keys, not its parts."""
+        for part in self.query("TextPane, LossChart"):
+            part.can_focus = False
+        self._draw()
 
     def show_step(self, run: RunRow, step: int, look: Look) -> None:
         """Shows a run as it was at a step."""
-        self.show(_nothing(run, look), (run.id, run.status, look.dark))
+        self._shown = run, step, look
+        interval = run.config.diagnostics_interval
+        wanted = (run.id, run.attempt, run.status, run.step // interval if interval else 0, run.step > 0)
+        if wanted != self._wanted:
+            if self._wanted[:1] != wanted[:1]:
+                self.facts = None
+            self._wanted = wanted
+            self._read(run, wanted)
+        self._draw()
+
+    def turn_view(self, by: int) -> None:
+        """Shows another of the views."""
+        self.view = VIEWS[(VIEWS.index(self.view) + by) % len(VIEWS)]
+        self._draw()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Fits the drawings to the new width."""
+        self._draw()
+
+    def _read(self, run: RunRow, key: tuple[object, ...]) -> None:
+        reader = self.app.reader  # type: ignore[attr-defined]
+
+        def work() -> None:
+            from lab.reports.run_findings import findings_of
+            from lab.store.histograms import read_histograms
+
+            try:
+                histograms = read_histograms(reader.store(), run.id)
+                found = findings_of(reader.store(), run, histograms)
+            except LabError:
+                return  # the reader meets the same, and says so at the top
+            self.post_message(self.InsideRead(InsideFacts(key, tuple(histograms), found)))
+
+        self.run_worker(work, thread=True, exclusive=True, group="inside", exit_on_error=False)
+
+    @on(InsideRead)
+    def _facts_read(self, event: InsideRead) -> None:
+        event.stop()
+        if event.facts.key == self._wanted:
+            self.facts = event.facts
+            self._draw()
+
+    def _draw(self) -> None:
+        if self._shown is None or not self.is_mounted:
+            return
+        run, step, look = self._shown
+        text, chart = self.query_one(TextPane), self.query_one(LossChart)
+        self.query_one(".views", Static).update(_views(self.view, self.facts, look), layout=False)
+        recorded = self.facts is not None and bool(self.facts.histograms)
+        charted = recorded and self.view in CHARTED
+        text.display, chart.display = not charted, charted
+        if self.facts is None or not (recorded or self.view == "findings"):
+            text.show(_nothing(run, self.facts is None, look), (run.id, run.status, self.facts is None, look.dark))
+        elif charted:
+            chart.show(view_chart(self.view, self.facts, step, look))
+        else:
+            width = text.scrollable_content_region.width or self.size.width
+            key = (self.view, self.facts.key, step, width, look.dark)
+            text.show(view_text(self.view, self.facts, step, width, look), key)
 
 
-def _nothing(run: RunRow, look: Look) -> Text:
-    """What is said of a run that recorded nothing of its inside."""
+def _views(view: str, facts: InsideFacts | None, look: Look) -> Text:
+    """The names of the views, the shown one standing out, and how much was found."""
+    line = Text(no_wrap=True, overflow="ellipsis")
+    for name in VIEWS:
+        found = len(facts.findings) if facts is not None and name == "findings" else 0
+        style = f"bold {look.colour('primary')}" if name == view else look.colour("warning" if found else "text-muted")
+        line.append(f"{name} ({found})" if found else name, style)
+        line.append(" · " if name != VIEWS[-1] else "", "dim")
+    return line
+
+
+def _nothing(run: RunRow, reading: bool, look: Look) -> Text:
+    """What is said while there is nothing to show."""
     said = Text()
-    if run.status in ("queued", "training"):
+    if reading:
+        said.append("reading …\n", "dim")
+    elif not run.config.diagnostics_interval:
+        said.append("diagnostics_every=0: nothing is recorded of its layers\n", look.colour("text-muted"))
+    elif run.status in ("queued", "training"):
         said.append("its layers are looked into at each evaluation\n", look.colour("text-muted"))
     else:
         said.append("nothing was recorded of its layers\n", look.colour("text-muted"))
-    said.append("\nhere stand, layer by layer: activations, gradients, and how large each update is\n", "dim")
     return said

@@ -1,0 +1,228 @@
+"""What the inside of a model looks like, as text and as charts: its layers' histograms at a step and over steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.text import Text
+
+from lab.analysis.seen import Finding
+from lab.config.diagnostics import BINS, OCTAVES, Kind
+from lab.text import clip
+from lab.tui.chart_frame import ChartContent, Line, Reference
+from lab.tui.run_colours import run_colour
+from lab.tui.widgets.run_columns import Look
+
+if TYPE_CHECKING:
+    from lab.store.histograms import TensorHistograms
+
+VIEWS = ("layers", "over time", "saturated", "updates", "gradients", "findings")
+"""What the pane shows, one after the other."""
+CHARTED = ("saturated", "updates")
+BARS = " ▁▂▃▄▅▆▇█"
+SHADES = " ·░▒▓█"
+WIDEST_NAME = 25
+FIGURES_WIDTH = 24
+HEAT_ROWS = 5
+NARROWEST_DRAWING = 8
+RARE = 0.005
+"""Share of a snapshot's values below which a bin is left off the ends of the picture over time."""
+LECTURES_RATIO = 1e-3
+"""The update:data ratio that the lectures call about right."""
+
+
+@dataclass(frozen=True, eq=False)
+class InsideFacts:
+    """What was read of a run's inside."""
+
+    key: tuple[object, ...]
+    histograms: tuple[TensorHistograms, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    def of_kind(self, kind: Kind) -> list[TensorHistograms]:
+        """The histograms of one kind, in the model's order."""
+        return [found for found in self.histograms if found.kind == kind]
+
+
+def place_at(histograms: TensorHistograms, step: int) -> int:
+    """Which snapshot shows a step: the last that had begun by then, else the first."""
+    return max(0, int(np.searchsorted(histograms.first_steps, step, side="right")) - 1)
+
+
+def shown_name(tensor: str) -> str:
+    """A layer's name, short: `blocks.0.feed_forward.hidden` is "1 · ff hidden", the first 1 its block's number."""
+    parts = tensor.replace("feed_forward", "ff").replace("_", "-").split(".")
+    if parts[0] == "blocks" and len(parts) > 1:
+        return " · ".join([str(int(parts[1]) + 1), " ".join(parts[2:]) or "block"])
+    if parts[0] == "hidden" and len(parts) > 1:
+        return f"{int(parts[1]) // 2 + 1} · {'nonlinearity' if int(parts[1]) % 2 else 'linear'}"
+    return " ".join(parts)
+
+
+def view_text(view: str, facts: InsideFacts, step: int, width: int, look: Look) -> Text:
+    """One of the views that are text, at a step."""
+    draw: dict[str, Callable[[InsideFacts, int, int, Look], Text]] = {
+        "layers": _layers,
+        "over time": _over_time,
+        "gradients": _gradients,
+        "findings": _findings,
+    }
+    return draw[view](facts, step, width, look)
+
+
+def view_chart(view: str, facts: InsideFacts, step: int, look: Look) -> ChartContent:
+    """One of the views that are curves over steps, with a cursor at a step."""
+    lines, references = _update_lines(facts, look) if view == "updates" else _share_lines(facts, look)
+    nothing = {"updates": "no update was recorded", "saturated": "this model has neither tanh nor ReLU layers"}
+    return ChartContent(
+        key=(view, facts.key, step, look.dark),
+        lines=lines,
+        references=references,
+        log_y=view == "updates",
+        whole_range=True,
+        caption="update:data, by weight" if view == "updates" else "share of tanh saturated, of ReLU dead, by layer",
+        nothing=nothing[view],
+        cursor=float(step),
+    )
+
+
+def _update_lines(facts: InsideFacts, look: Look) -> tuple[list[Line], list[Reference]]:
+    updates = facts.of_kind("updates")
+    curves = [(shown_name(of.tensor.removesuffix(".weight")), of.steps, 10.0**of.log10_ratios) for of in updates]
+    return _lines(curves, look), [Reference("1e-3", LECTURES_RATIO)]
+
+
+def _share_lines(facts: InsideFacts, look: Look) -> tuple[list[Line], list[Reference]]:
+    curves = []
+    for of in facts.of_kind("activations"):
+        for word, share in (("tanh", of.saturated), ("ReLU", of.dead)):
+            if np.isfinite(share).any():
+                curves.append((f"{shown_name(of.tensor)} {word}", of.steps, share))
+    return _lines(curves, look), []
+
+
+def _lines(curves: Sequence[tuple[str, np.ndarray, np.ndarray]], look: Look) -> list[Line]:
+    return [
+        Line(steps, values, run_colour(place, dark=look.dark), label)
+        for place, (label, steps, values) in enumerate(curves)
+        if np.isfinite(values).any()
+    ]
+
+
+def _layers(facts: InsideFacts, step: int, width: int, look: Look) -> Text:
+    """A histogram of each layer's activations, and its figures."""
+    said = Text(no_wrap=True)
+    layers = facts.of_kind("activations")
+    names, drawing = _columns(layers, width)
+    for of, name in zip(layers, names, strict=True):
+        place = place_at(of, step)
+        said.append(f"{name} ")
+        said.append(_bars(of.counts[place], drawing), look.colour("primary"))
+        said.append(f" {_figures(of, place)}\n", look.colour("text-muted"))
+    said.append("from −2^11 through 0 to 2^11 by octaves; tanh evenly from −1 to 1\n", "dim")
+    return said
+
+
+def _over_time(facts: InsideFacts, step: int, width: int, look: Look) -> Text:
+    """Of each layer, sizes upwards and steps to the right, the darker the more; the step's column stands out."""
+    said = Text(no_wrap=True)
+    layers = facts.of_kind("activations")
+    names, drawing = _columns(layers, width)
+    for of, name in zip(layers, names, strict=True):
+        cells = _heat(of, HEAT_ROWS)  # (rows, S)
+        held = place_at(of, step)
+        spread = np.linspace(0, len(of), drawing + 1)[:-1].astype(int)  # a snapshot for each column
+        for row in range(HEAT_ROWS):
+            named = row == HEAT_ROWS // 2
+            said.append(f"{name if named else ' ' * len(name)} ")
+            for place in spread:
+                style = look.colour("accent") if place == held else look.colour("primary")
+                said.append(SHADES[cells[row, place]], style)
+            said.append(f" {_figures(of, held)}\n" if named else "\n", look.colour("text-muted"))
+        said.append("\n")
+    return said
+
+
+def _gradients(facts: InsideFacts, step: int, width: int, look: Look) -> Text:
+    """How large the gradients of each layer's output are, on a logarithmic scale that all layers share."""
+    said = Text(no_wrap=True)
+    layers = facts.of_kind("gradients")
+    names, drawing = _columns(layers, width)
+    sizes = np.array([of.stds[place_at(of, step)] for of in layers])
+    seen = sizes[np.isfinite(sizes) & (sizes > 0)]
+    if not len(seen):
+        return Text("no gradient is above zero here\n", look.colour("text-muted"))
+    low, high = np.floor(np.log10(seen.min())), np.ceil(np.log10(seen.max()))
+    for name, size in zip(names, sizes, strict=True):
+        share = (np.log10(size) - low) / max(1.0, high - low) if size > 0 else 0.0
+        filled = round(float(share) * drawing) if np.isfinite(share) else 0
+        said.append(f"{name} ")
+        said.append("━" * filled, look.colour("primary"))
+        said.append("─" * (drawing - filled), "dim")
+        said.append(f" {size:.1e}\n", look.colour("text-muted"))
+    said.append(f"σ of each output's gradient, from 10^{low:.0f} to 10^{high:.0f}\n", "dim")
+    return said
+
+
+def _findings(facts: InsideFacts, step: int, width: int, look: Look) -> Text:
+    said = Text()
+    if not facts.findings:
+        said.append("healthy so far: no rule has found anything\n", look.colour("success"))
+    for finding in facts.findings:
+        said.append(f"{finding.text}\n", f"bold {look.colour('warning')}")
+        said.append(f"  {finding.evidence}\n")
+        said.append(f"  what helps: {finding.remedy}\n\n", look.colour("text-muted"))
+    return said
+
+
+def _figures(of: TensorHistograms, place: int) -> str:
+    """The deviation, and what is wrong with the layer's outputs, if anything."""
+    said = f"σ {of.stds[place]:.2g}"
+    if np.isfinite(of.saturated[place]):
+        said += f" · {of.saturated[place]:.0%} saturated"
+    if np.isfinite(of.dead[place]):
+        said += f" · {of.dead[place]:.0%} dead"
+    lost = int(of.counts[place, BINS - 1])
+    return said + (f" · {lost} not finite" if lost else "")
+
+
+def _bars(counts: np.ndarray, width: int) -> str:
+    """The finite bins as one row of bars, the tallest of full height."""
+    shares = _condensed(counts[None, : BINS - 1], width)[0]
+    heights = np.ceil(shares / max(1e-9, shares.max()) * (len(BARS) - 1)).astype(int)
+    return "".join(BARS[height] for height in heights)
+
+
+def _heat(of: TensorHistograms, rows: int) -> np.ndarray:
+    """Shades (rows, S), the largest above, each snapshot by its own fullest row.
+
+    Of a logarithmic axis the sizes, whatever the sign; of it all as much as holds some of the values.
+    """
+    counts = of.counts[:, : BINS - 1]
+    if of.edges.startswith("log2"):  # the bin of zero, then octave by octave both signs
+        counts = np.concatenate([counts[:, [OCTAVES]], counts[:, OCTAVES - 1 :: -1] + counts[:, OCTAVES + 1 :]], axis=1)
+    held = np.flatnonzero((counts / np.maximum(counts.sum(axis=1, keepdims=True), 1) > RARE).any(axis=0))
+    if not len(held):
+        return np.zeros((rows, len(counts)), dtype=int)
+    shares = _condensed(counts[:, held[0] : held[-1] + 1], rows)  # (S, rows)
+    most = np.maximum(shares.max(axis=1, keepdims=True), 1e-9)
+    return np.ceil(shares / most * (len(SHADES) - 1)).astype(int).T[::-1]
+
+
+def _condensed(counts: np.ndarray, width: int) -> np.ndarray:
+    """The bins (S, N) on so many columns: (S, width), whose sums stay the same."""
+    edges = np.linspace(0, counts.shape[1], width + 1)
+    running = np.concatenate([np.zeros((len(counts), 1)), np.cumsum(counts, axis=1)], axis=1)  # (S, N + 1)
+    at_edges = np.array([np.interp(edges, np.arange(counts.shape[1] + 1), row) for row in running])
+    return np.diff(at_edges, axis=1)
+
+
+def _columns(layers: Sequence[TensorHistograms], width: int) -> tuple[list[str], int]:
+    """The layers' names, all as wide as the widest of them, and how wide a drawing may be beside them."""
+    names = [shown_name(of.tensor) for of in layers]
+    widest = min(max((len(name) for name in names), default=0), WIDEST_NAME)
+    drawing = int(np.clip(width - widest - FIGURES_WIDTH - 2, NARROWEST_DRAWING, BINS - 1))
+    return [clip(name, widest).ljust(widest) for name in names], drawing

@@ -1,0 +1,161 @@
+"""The pane that looks inside a model: each view, at two sizes, at any step, and where there is nothing to see."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from textual.app import App, ComposeResult
+from tui_helpers import until
+
+from lab.config.diagnostics import BINS, Reading
+from lab.config.ladder import stage_config
+from lab.store import lifecycle
+from lab.store.recorder import RunRecorder
+from lab.store.run_store import DatasetFacts, NewRun, RunRow, RunStore
+from lab.tui.inside import CHARTED, VIEWS, place_at, shown_name
+from lab.tui.widgets.inside_pane import InsidePane
+from lab.tui.widgets.loss_chart import LossChart
+from lab.tui.widgets.run_columns import Look
+from lab.tui.widgets.text_pane import TextPane
+
+FACTS = DatasetFacts("5" * 64, "stream", "shakespeare", "/texts/s.txt", 1000, ("a", "b"), 1.25)
+SIZES = [(66, 20), (120, 40)]
+
+
+def readings(step: int) -> list[Reading]:
+    """Of an MLP whose tanh saturates more and more."""
+    spread, ends = np.zeros(BINS, int), np.zeros(BINS, int)
+    spread[20:43] = 30
+    ends[[0, BINS - 2]] = step
+    ends[BINS - 1] = 3 if step == 40 else 0
+    share = 0.2 + step / 100
+    return [
+        Reading("hidden.0", "activations", "log2-20", tuple(spread.tolist()), 0.0, 690.0, low=-2, high=2),
+        Reading("hidden.1", "activations", "linear", tuple(ends.tolist()), 0.0, 2.0 * step, saturated=share),
+        Reading("hidden.1", "gradients", "log2-30", tuple(spread.tolist()), 0.0, 1e-6, low=-1, high=1),
+        Reading("head", "gradients", "log2-30", tuple(spread.tolist()), 0.0, 1e-4, low=-1, high=1),
+        Reading("head.weight", "updates", "log2-30", tuple(spread.tolist()), 0.0, 1e-4, log10_ratio=-3 + step / 100),
+    ]  # fmt: skip
+
+
+def recorded(store: RunStore, steps: tuple[int, ...], **settings: Any) -> RunRow:
+    config = stage_config("mlp", settings={"steps": 40, **settings})
+    [added] = store.add_runs([NewRun(config=config, dataset=FACTS)])
+    run = lifecycle.claim(store, added.id)
+    assert run is not None
+    recorder = RunRecorder(store, run.id, run.attempt, run.steps)
+    for step in steps:
+        recorder.snapshot(step, readings(step))
+    recorder.progress(step=40)
+    recorder.close()
+    lifecycle.end(store, run.id, run.attempt, "finished")
+    return store.run(run.id)
+
+
+class PaneApp(App[None]):
+    """The pane alone."""
+
+    def __init__(self, store: RunStore) -> None:
+        super().__init__()
+        self.reader = SimpleNamespace(store=lambda: store)
+
+    def compose(self) -> ComposeResult:
+        yield InsidePane(id="inside")
+
+
+def said(app: App[None]) -> str:
+    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+
+
+async def shown(pilot: Any, run: RunRow, step: int) -> InsidePane:
+    pane = pilot.app.query_one(InsidePane)
+    pane.show_step(run, step, Look())
+    await until(pilot, lambda: pane.facts is not None)
+    await pilot.pause()
+    return pane
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_every_view_shows_what_was_recorded(store: RunStore, size: tuple[int, int], tmp_path: Path) -> None:
+    run = recorded(store, (1, 20, 40))
+    app = PaneApp(store)
+    async with app.run_test(size=size) as pilot:
+        pane = await shown(pilot, run, 20)
+        expected = {
+            "layers": "40% saturated",
+            "over time": "1 · nonlinearity",
+            "saturated": "tanh",
+            "updates": "1e-3",
+            "gradients": "3.8e-04",
+            "findings": "layer 1 tanh 60% saturated",
+        }
+        assert expected.keys() == set(VIEWS)
+        for view in VIEWS:
+            assert pane.view == view
+            charted = view in CHARTED
+            assert (pane.query_one(LossChart).display, pane.query_one(TextPane).display) == (charted, not charted)
+            await until(pilot, lambda view=view: expected[view] in said(app))
+            pane.turn_view(1)
+        assert pane.view == VIEWS[0]
+        pane.turn_view(-1)
+        assert pane.view == VIEWS[-1]
+        assert "findings (1)" in said(app)
+
+
+async def test_the_step_cursor_moves_the_histograms(store: RunStore) -> None:
+    run = recorded(store, (1, 20, 40))
+    app = PaneApp(store)
+    async with app.run_test(size=(120, 40)) as pilot:
+        pane = await shown(pilot, run, 1)
+        assert "21% saturated" in said(app)
+        pane.show_step(run, 40, Look())
+        await until(pilot, lambda: "60% saturated · 3 not finite" in said(app))
+        pane.show_step(run, 10_000, Look())
+        await pilot.pause()
+        assert "60% saturated" in said(app)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [({}, "nothing was recorded of its layers"), ({"diagnostics_every": 0}, "diagnostics_every=0")],
+)
+async def test_a_run_without_diagnostics_says_so(store: RunStore, settings: dict[str, Any], expected: str) -> None:
+    run = recorded(store, (), **settings)
+    app = PaneApp(store)
+    async with app.run_test(size=(80, 24)) as pilot:
+        pane = await shown(pilot, run, 20)
+        for _ in VIEWS:
+            if pane.view == "findings":
+                assert "healthy so far" in said(app)
+            else:
+                assert expected in said(app)
+            pane.turn_view(1)
+            await pilot.pause()
+
+
+async def test_another_run_replaces_the_first(store: RunStore) -> None:
+    first, second = recorded(store, (1,)), recorded(store, ())
+    app = PaneApp(store)
+    async with app.run_test(size=(80, 24)) as pilot:
+        pane = await shown(pilot, first, 1)
+        assert "21% saturated" in said(app)
+        pane.show_step(second, 1, Look())
+        await until(pilot, lambda: pane.facts is not None and "nothing was recorded" in said(app))
+
+
+def test_a_step_between_snapshots_shows_the_one_before(store: RunStore) -> None:
+    from lab.store.histograms import read_histograms
+
+    found = read_histograms(store, recorded(store, (1, 20, 40)).id)[0]
+    assert [place_at(found, step) for step in (0, 1, 19, 20, 39, 40, 99)] == [0, 0, 0, 1, 1, 2, 2]
+
+
+def test_names_are_short() -> None:
+    assert shown_name("blocks.0.feed_forward.activation") == "1 · ff activation"
+    assert shown_name("blocks.2") == "3 · block"
+    assert shown_name("hidden.3") == "2 · nonlinearity"
+    assert shown_name("token_embedding") == "token-embedding"
