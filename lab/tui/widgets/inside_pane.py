@@ -132,7 +132,7 @@ def _views(view: str, facts: InsideFacts | None, look: Look) -> Text:
         found = len(facts.findings) if facts is not None and name == "findings" else 0
         style = f"bold {look.colour('primary')}" if name == view else look.colour("warning" if found else "text-muted")
         line.append(f"{name} ({found})" if found else name, style)
-        line.append(" · " if name != VIEWS[-1] else "", "dim")
+        line.append("  " if name != VIEWS[-1] else "")
     return line
 
 
