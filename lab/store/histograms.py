@@ -1,6 +1,6 @@
 """The histograms of a run's diagnostics: merging neighbours, packing their bins, and reading them as arrays.
 
-A run keeps at most 64 of each tensor, whatever its length. Which snapshots share one is a function of their steps
+A run keeps at most 60 of each tensor, whatever its length. Which snapshots share one is a function of their steps
 alone, so that a run that was resumed keeps what an undisturbed one does.
 """
 
@@ -19,15 +19,15 @@ from lab.config.diagnostics import BINS, Edges, Kind, Reading
 from lab.store.run_store import RunStore
 from lab.store.schema import Histogram, Tensor
 
-SNAPSHOTS_KEPT = 64
+SNAPSHOTS_KEPT = 60
 """Histograms kept of a tensor, whatever the run's length."""
-LARGEST_HISTOGRAM_COUNT = 60_000
-"""Histograms kept of a run, about 8 MB: of a model with very many layers, fewer of each tensor are."""
+LARGEST_HISTOGRAM_COUNT = 42_000
+"""Histograms kept of a run, 6 to 8 MB: of a model with very many layers, fewer of each tensor are."""
 _COUNT_TYPES = ("<u2", "<u4", "<u8")
 
 
 def snapshot_bucket(step: int, steps: int, tensors: int) -> int:
-    """Which snapshots are kept as one: those of an equal number, of which there are at most 64.
+    """Which snapshots are kept as one: those of an equal number, of which there are at most 60.
 
     The one of step 1, which shows the initial weights, stays by itself.
     """

@@ -112,7 +112,7 @@ def test_neighbours_of_a_long_run_merge_exactly(store: RunStore, record: RunReco
     assert merged.snapshots.sum() == 1000
     assert merged.counts.sum() == 10_000
     assert merged.first_steps.tolist()[:2] == [1, 2]
-    for place in (1, 30, 63):
+    for place in (1, 30, SNAPSHOTS_KEPT - 1):
         steps = range(merged.first_steps[place], merged.steps[place] + 1)
         assert merged.snapshots[place] == len(steps)
         assert merged.counts[place].tolist() == sum(np.array(reading(step).counts) for step in steps).tolist()
