@@ -25,11 +25,10 @@ class GridTooLargeError(ConfigError):
     """A grid has more combinations than a person can have meant; none of them has been made."""
 
     def __init__(self, count: int, most: int, *, final: bool, conditions: bool) -> None:
-        remedy = (
-            "give fewer values" if final else f"give fewer values, or confirm that more than {most:,} are meant (--yes)"
-        )
         before = " before its conditions" if conditions else ""
-        super().__init__(f"the grid comes to {count:,} runs{before}: {remedy}")
+        self.said = f"the grid comes to {count:,} runs{before}"
+        meant = f"give fewer values, or confirm that more than {most:,} are meant (--yes)"
+        super().__init__(f"{self.said}: {'give fewer values' if final else meant}")
         self.final = final
 
 

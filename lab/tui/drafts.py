@@ -1,22 +1,43 @@
-"""A run that a person is composing: what was typed, what it means, and what is wrong with it."""
+"""Runs that a person is composing: what was typed, what it means, and what is wrong with it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, get_args
 
-from lab.errors import ConfigError, DatasetError, LabError, UsageError
+from lab.errors import ConfigError, DatasetError, GridTooLargeError, LabError, UsageError
+from lab.text import shown_value
 from lab.tui.widgets.run_columns import config_changes
 
 if TYPE_CHECKING:
-    from lab.queue.requests import RunRequest
-    from lab.store.run_store import NewRun, RunRow, RunStore
+    from lab.config.experiment import Experiment
+    from lab.config.run_config import ModelFamily
+    from lab.config.value_list import Values
+    from lab.queue.experiment_requests import DatasetReader, Plan
+    from lab.store.run_store import NewRun, RunRow
 
-MOST_SEEDS = 100
-FIELDS = ("change", "steps", "seeds", "dataset", "name")
+FIELDS = ("change", "seeds", "steps", "dataset", "name")
+OWN_PLACES = {"seed": "seeds", "steps": "steps", "dataset": "dataset", "dataset_as": "dataset", "stage": "the stages"}
+"""The keys that are not set among the changes, and where they are."""
+
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "data": ("context_length", "batch_size", "overfit_one_batch"),
+    "model": (
+        *("embedding_dim", "hidden_dim", "layers", "heads", "head_dim", "feed_forward_multiple", "activation"),
+        *("dropout", "residual", "norm", "positions", "attention", "value_projection", "attention_scale"),
+        *("causal_mask", "output_projection", "bias", "tied_embeddings", "init", "activation_gain"),
+        *("last_layer_scale", "residual_scale"),
+    ),
+    "optimiser": ("optimizer", "lr", "weight_decay", "grad_clip", "precision", "compile"),
+    "schedule": ("schedule", "warmup_steps", "decay_start", "decay_to"),
+    "evaluation": ("eval_every", "eval_examples"),
+}
+"""The fields of a config as the composer folds them away; what is in none comes last."""
+
+_ASSIGNMENT = re.compile(r"(?:^|(?<=[\s;]))([A-Za-z_][\w-]*)\s*=")
+_WORD_AFTER_VALUE = re.compile(r"^(.*[^,\s])\s+(?!log\b|linear\b)([A-Za-z_]\S*)$")
 
 
 @dataclass(frozen=True)
@@ -38,136 +59,237 @@ class Draft:
         return cls(stage=run.stage) if run.stage in STAGES_BY_NAME else cls()
 
     @classmethod
-    def of_run(cls, run: RunRow) -> Draft:
-        """A run that differs from its stage as another one does."""
+    def of_run(cls, run: RunRow, **changes: object) -> Draft:
+        """A run that differs from its stage as another one does, and by what is changed on top, such as `lr=1e-3`."""
         draft = cls.of_stage(run)
         if draft.stage != run.stage:
             return draft
-        changes = config_changes(run.config_json)
-        steps, seed = changes.pop("steps", ""), changes.pop("seed", "")
+        settings = config_changes(run.config_json)
+        steps, seed = settings.pop("steps", ""), settings.pop("seed", "")
         from lab.config.ladder import find_stage
 
         dataset = "" if run.dataset == find_stage(run.stage).home_dataset else run.config.dataset
         if dataset and run.config.dataset_as == "words" and run.dataset not in ("shakespeare", "names"):
             dataset += " as words"
-        change = " ".join(f"{key}={value}" for key, value in changes.items())
+        settings |= {key: shown_value(value) for key, value in changes.items()}
+        change = " ".join(f"{key}={value}" for key, value in settings.items())
         return cls(run.stage, change, steps, seed, dataset)
+
+    def with_setting(self, key: str, value: str) -> Draft:
+        """The same with one setting changed, or taken out where nothing is left of it."""
+        settings, rest = typed_settings(self.change)
+        settings.pop(key, None)
+        if value.strip():
+            settings[key] = value.strip()
+        words = [f"{name}={text}" for name, text in settings.items()]
+        return replace(self, change=" ".join([*words, rest] if rest else words))
 
 
 @dataclass(frozen=True)
 class Check:
-    """What a draft comes to: runs to queue, or what is wrong with which field."""
+    """What a draft comes to: runs to queue, or what is wrong with which field, and with which key of the config."""
 
     draft: Draft
-    runs: tuple[NewRun, ...] = ()
+    experiment: Experiment | None = None
+    plan: Plan | None = None
     errors: Mapping[str, str] = field(default_factory=dict)
-    twins: tuple[str, ...] = ()
-    """Names of stored runs with exactly such a config."""
+    key_errors: Mapping[str, str] = field(default_factory=dict)
+    too_large: GridTooLargeError | None = None
+
+    @property
+    def runs(self) -> tuple[NewRun, ...]:
+        """All runs that the draft describes, stored already or not."""
+        return self.plan.runs if self.plan is not None else ()
+
+    @property
+    def twins(self) -> tuple[str, ...]:
+        """Names of stored runs with exactly such a config."""
+        return tuple(row.name for row in (self.plan.stored if self.plan is not None else ()) if row is not None)
 
 
-def check(draft: Draft, database: Path, store: RunStore) -> Check:
+def check(
+    draft: Draft, read: DatasetReader, stored: Sequence[RunRow], *, confirmed: bool = False, experiment_name: str = ""
+) -> Check:
     """Reads a draft and the dataset it names; on a thread. Wrong input is in the result, not raised."""
-    from lab.queue.requests import compose
+    from lab.queue.experiment_requests import compose_experiment, plan
 
     errors: dict[str, str] = {}
-    request = _request(draft, errors)
-    if errors or request is None:
-        return Check(draft, errors=errors)
+    key_errors: dict[str, str] = {}
+    experiment = _experiment(draft, errors, key_errors)
+    if experiment is None:
+        return Check(draft, errors=errors, key_errors=key_errors)
     try:
-        runs = tuple(compose(request, database))
+        runs = compose_experiment(experiment, read, name=experiment_name or None, confirmed=confirmed)
+    except GridTooLargeError as error:
+        return Check(draft, experiment, too_large=error)
     except DatasetError as error:
         return Check(draft, errors={"dataset": str(error)})
-    except ConfigError as error:
-        return Check(draft, errors={_field_of(str(error)): str(error)})
     except LabError as error:
-        return Check(draft, errors={"change": str(error)})
-    twins = [row.name for run in runs for row in store.find_by_config(run.config.hash(run.dataset.sha256))]
-    return Check(draft, runs, twins=tuple(twins))
+        return Check(draft, errors={"change": str(error).removesuffix(_REMEDY_OF_FILES)})
+    if not experiment.grid:
+        runs = [replace(run, name=draft.name.strip()) for run in runs]
+    return Check(draft, experiment, plan(runs, stored))
 
 
-def _request(draft: Draft, errors: dict[str, str]) -> RunRequest | None:
-    from lab.config.run_config import parse_settings
-    from lab.queue.requests import RunRequest
+_REMEDY_OF_FILES = " (a condition under exclude leaves it out)"
+
+
+def _experiment(draft: Draft, errors: dict[str, str], key_errors: dict[str, str]) -> Experiment | None:
+    """The draft as an experiment; None where something is wrong, which is then said of its field and its key."""
+    from lab.config.experiment import Experiment, Variant
+    from lab.config.value_list import values_from_text
     from lab.store.run_store import check_name
 
-    settings: dict[str, Any] = {}
-    seeds: list[int] = []
-    try:
-        settings = parse_settings(draft.change.split())
-        for key in ("seed", "steps", "dataset", "dataset_as", "stage"):
-            if key in settings:
-                where = {"seed": "seeds", "dataset_as": "dataset"}.get(key, key)
-                raise UsageError(f"{key} has its own place: {where}")
-    except UsageError as error:
-        errors["change"] = str(error)
-    if draft.steps.strip():
-        settings["steps"] = draft.steps.strip().replace(",", "").replace("_", "")
-    try:
-        seeds = parse_seeds(draft.seeds)
-    except UsageError as error:
-        errors["seeds"] = str(error)
+    values: dict[str, Values] = {}
+    seeds: Values | None = None
+    _read_changes(draft, values, errors, key_errors)
+    for key, typed in (("steps", draft.steps), ("seeds", re.sub(r"(?<=\d)\s+(?=\d)", ", ", draft.seeds.strip()))):
+        try:
+            if typed.strip() and key == "steps":
+                values["steps"] = values_from_text("steps", typed)
+            elif typed.strip():
+                seeds = values_from_text("seed", typed)
+        except ConfigError as error:
+            errors[key] = str(error)
     try:
         check_name(draft.name)
     except UsageError as error:
         errors["name"] = str(error)
     if errors:
         return None
+    base = {key: next(iter(each)) for key, each in values.items() if len(each) == 1}
+    grid = {key: each for key, each in values.items() if len(each) > 1}
     dataset, as_words, _ = draft.dataset.strip().partition(" as words")
-    dataset = dataset.removesuffix(" as stream")
-    return RunRequest(
-        stage=draft.stage,
-        dataset=dataset,
-        dataset_as="words" if as_words else None,
-        settings=settings,
+    if dataset.removesuffix(" as stream"):
+        base["dataset"] = dataset.removesuffix(" as stream")
+    if as_words:
+        base["dataset_as"] = "words"
+    named = draft.name.strip()
+    said = ", ".join(f"{key} = {each}" for key, each in grid.items())
+    return Experiment(
+        title=_one_line(named or (f"{draft.stage}: {said}" if said else draft.stage)),
+        base={"stage": draft.stage, **base},
+        grid=grid,
+        variants=(Variant(named, {}),) if named else (),
         seeds=seeds,
-        name=draft.name.strip(),
     )
 
 
-def parse_seeds(text: str) -> list[int]:
-    """Seeds from `1337`, `1 2 3`, `1, 2` or `1..5`. Raises `UsageError` on anything else."""
-    seeds: list[int] = []
-    for word in re.split(r"[,\s]+", text.strip()):
-        found = re.fullmatch(r"(\d{1,10})(?:\.\.(\d{1,10}))?", word)
-        if word and not found:
-            raise UsageError(f"'{word}' is not a seed; write 1337, or 1 2 3, or 1..5")
-        if found:
-            first, last = int(found[1]), int(found[2] or found[1])
-            if last < first or last - first >= MOST_SEEDS:
-                raise UsageError(f"'{word}': from the smaller to the larger, at most {MOST_SEEDS} seeds")
-            seeds += range(first, last + 1)
-    if len(set(seeds)) != len(seeds) or len(seeds) > MOST_SEEDS:
-        raise UsageError(f"each seed once, at most {MOST_SEEDS} of them")
-    return seeds
+def _read_changes(draft: Draft, values: dict[str, Values], errors: dict[str, str], key_errors: dict[str, str]) -> None:
+    """What the changes set; a key may go by its synonyms."""
+    from lab.config.run_config import known_key
+    from lab.config.value_list import values_from_text
+
+    settings, rest = split_settings(draft.change)
+    for typed, text in settings.items():
+        key = typed
+        try:
+            key = known_key(typed)
+            if key == "model":
+                raise UsageError("model is decided by the stage: choose another stage")
+            if key in OWN_PLACES:
+                raise UsageError(f"{key} has its own place: {OWN_PLACES[key]}")
+            if key in values:
+                raise UsageError(f"{key} stands there twice")
+            values[key] = values_from_text(key, text)
+        except UsageError as error:
+            errors.setdefault("change", str(error))
+            key_errors[key] = str(error)
+    if rest:
+        errors.setdefault("change", f"'{rest}' is not KEY=VALUE; write for example lr=3e-4")
 
 
-def _field_of(message: str) -> str:
-    """The composer's field that an error of a config is about."""
-    for name in ("steps", "seed", "dataset"):
-        if message.startswith(f"{name}="):
-            return "seeds" if name == "seed" else name
-    return "change"
+def split_settings(change: str) -> tuple[dict[str, str], str]:
+    """Values by key from `lr = 1e-3, 3e-4 heads=8`, as they were typed; and what is no KEY=VALUE."""
+    found = list(_ASSIGNMENT.finditer(change))
+    settings: dict[str, str] = {}
+    rest = [change[: found[0].start()].strip() if found else change.strip()]
+    ends = [following.start() for following in found[1:]] + [len(change)]
+    for assignment, end in zip(found, ends if found else (), strict=True):
+        key, value = assignment[1], change[assignment.end() : end].strip(" \t;")
+        if rest[-1] and _is_known(f"{rest[-1]} {key}"):  # block size=16
+            key = f"{rest.pop()} {key}"
+        trailing = _WORD_AFTER_VALUE.match(value)
+        rest.append(trailing[2] if trailing else "")
+        settings[key] = trailing[1] if trailing else value
+    return settings, " ".join(word for word in rest if word)
+
+
+def _is_known(key: str) -> bool:
+    from lab.config.run_config import known_key
+
+    try:
+        return bool(known_key(key))
+    except ConfigError:
+        return False
+
+
+def typed_settings(change: str) -> tuple[dict[str, str], str]:
+    """As `split_settings`, each key by its own name where it is known by another."""
+    from lab.config.run_config import known_key
+
+    settings, rest = split_settings(change)
+    named: dict[str, str] = {}
+    for key, value in settings.items():
+        try:
+            named[known_key(key)] = value
+        except ConfigError:
+            named[key] = value
+    return named, rest
+
+
+def _one_line(text: str) -> str:
+    """A text that can be a title."""
+    from lab.config.experiment import LARGEST_TITLE
+
+    return "".join(character if character.isprintable() else " " for character in text)[:LARGEST_TITLE]
+
+
+def usual_values(stage: str) -> Mapping[str, object]:
+    """What each field is where nothing is changed, on the stage's home dataset."""
+    from lab.config.ladder import find_stage, stage_values
+    from lab.config.run_config import RunConfig
+
+    kind = "words" if find_stage(stage).home_dataset == "names" else "stream"
+    defaults = {name: info.default for name, info in RunConfig.model_fields.items()}
+    return defaults | stage_values(stage, dataset_as=kind)  # type: ignore[arg-type]
+
+
+def group_keys(stage: str) -> dict[str, list[str]]:
+    """The keys of each group that the stage's model reads."""
+    from lab.config.run_config import RunConfig, models_that_read
+
+    model: ModelFamily = usual_values(stage)["model"]  # type: ignore[assignment]
+    grouped = {key for keys in GROUPS.values() for key in keys}
+    others = tuple(key for key in RunConfig.model_fields if key not in {*grouped, *OWN_PLACES, "model"})
+    last = list(GROUPS)[-1]
+    return {
+        group: [
+            key
+            for key in (*keys, *(others if group == last else ()))
+            if model in models_that_read(RunConfig.model_fields[key])
+        ]
+        for group, keys in GROUPS.items()
+    }
 
 
 def complete_setting(stage: str, text: str) -> str | None:
     """What the last word being typed may become: a key that the stage's model reads, or one of a key's values."""
-    from lab.config.ladder import find_stage, stage_changes
-    from lab.config.run_config import RunConfig, models_that_read
+    from lab.config.run_config import RunConfig
 
     before, space, word = text.rpartition(" ")
     if not word:
         return None
     key, equals, value = word.partition("=")
-    model = stage_changes(find_stage(stage)).get("model")
-    own = ("stage", "model", "dataset", "dataset_as", "seed", "steps")
-    for name, info in RunConfig.model_fields.items():
-        if name in own or model not in models_that_read(info):
-            continue
+    for name in (key for keys in group_keys(stage).values() for key in keys):
+        info = RunConfig.model_fields[name]
         if not equals and name.startswith(key):
             return f"{before}{space}{name}="
         if equals and name == key:
             options = [str(option) for option in get_args(info.annotation) if isinstance(option, str)]
             options = ["on", "off"] if info.annotation is bool else options
-            fitting = [option for option in options if option.startswith(value)]
-            return f"{before}{space}{key}={fitting[0]}" if fitting and value != fitting[0] else None
+            listed, comma, last = value.rpartition(",")
+            fitting = [option for option in options if option.startswith(last)]
+            whole = f"{before}{space}{key}={listed}{comma}{fitting[0]}" if fitting else None
+            return whole if fitting and last != fitting[0] else None
     return None
