@@ -304,7 +304,6 @@ class ComposerScreen(ModalScreen[str]):
             said.append("\n")
             if any(run.config.sees_the_answer for run in checked.runs):
                 said.append("without the causal mask it sees the answer: its loss means nothing\n", warning)
-        if checked.plan is not None:
             width = max(40, self.query_one("#preview").size.width)
             seconds = self.lab.estimates.seconds
             said.append_text(list_text(checked.plan, seconds, again=self.again, look=look, width=width))
