@@ -16,7 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from lab.config.run_config import RunConfig, field_value, known_key
+from lab.config.fields import field_value, known_key
+from lab.config.run_config import RunConfig
 from lab.errors import ConfigError
 
 Values = Mapping[str, Any]

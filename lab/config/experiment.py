@@ -30,8 +30,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lab.config.condition import VARIANT, Condition, parse_condition
+from lab.config.fields import field_value
 from lab.config.ladder import find_stage, stage_config, stage_values
-from lab.config.run_config import DatasetKind, RunConfig, check_keys, field_value
+from lab.config.run_config import DatasetKind, RunConfig, check_keys
 from lab.config.value_list import Range, Scalar, Values, values_from_text, values_of
 from lab.errors import ConfigError, GridTooLargeError
 from lab.text import plural, shown_value

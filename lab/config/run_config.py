@@ -7,10 +7,9 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from functools import cache
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from lab.errors import ConfigError
@@ -343,7 +342,7 @@ def from_mapping(values: Mapping[str, Any]) -> RunConfig:
     try:
         return RunConfig.model_validate(dict(values))
     except ValidationError as error:
-        raise ConfigError("; ".join(_explained(detail) for detail in error.errors())) from None
+        raise ConfigError("; ".join(explained(detail) for detail in error.errors())) from None
 
 
 def from_json(text: str) -> RunConfig:
@@ -367,63 +366,6 @@ def check_keys(values: Mapping[str, Any]) -> None:
             raise ConfigError(f"unknown key '{key}'{hint}")
 
 
-def known_key(key: str) -> str:
-    """A field's name as people may write it: `block size`, `n_embd`, `Learning-Rate`. Raises `ConfigError`."""
-    plain = key.strip().lower().replace("-", "_").replace(" ", "_")
-    name = plain if plain in RunConfig.model_fields else SYNONYMS.get(plain, key.strip())
-    check_keys({name: None})
-    return name
-
-
-def field_value(key: str, value: object) -> Any:
-    """One field's value, of its own type: `1e-3` from the text, `none` for a field left to be derived.
-
-    Raises `ConfigError` on an unknown key, and where the value breaks the field's rule.
-    """
-    check_keys({key: value})
-    info = RunConfig.model_fields[key]
-    if isinstance(value, str):
-        value = value.strip()
-        if value.lower() == "none" and _may_be_derived(key):
-            return None
-    if isinstance(value, bool) and info.annotation is not bool:
-        raise ConfigError(f"{key}={_shown(value)} must be {field_rule(key)}")
-    try:
-        return _field_adapter(key).validate_python(value)
-    except ValidationError as error:
-        detail = {**error.errors()[0], "loc": (key,)}
-        raise ConfigError(_explained(detail)) from None
-
-
-def field_rule(key: str) -> str:
-    """What a field may hold, in a few words: `above 0`, `whole, 1 to 256`, `none, pre or post`."""
-    info = RunConfig.model_fields[key]
-    alternatives = [kind for kind in (get_args(info.annotation) or (info.annotation,)) if kind is not type(None)]
-    if info.annotation is bool:
-        return "on or off"
-    if all(isinstance(option, str) for option in alternatives):
-        return f"{', '.join(alternatives[:-1])} or {alternatives[-1]}"
-    if str in alternatives:
-        return "text"
-    bounds = {name: getattr(bound, name) for bound in info.metadata for name in _BOUNDS if hasattr(bound, name)}
-    rule = f"above {bounds['gt']:g}" if "gt" in bounds else f"{bounds['ge']:,g} or more"
-    if bounds.get("lt", math.inf) < 1e6:
-        rule += f", below {bounds['lt']:g}"
-    elif bounds.get("le", math.inf) < 1e6:
-        rule = f"{bounds['ge']:,g} to {bounds['le']:,g}"
-    return f"{'whole, ' if int in alternatives else ''}{rule}{', or none' if info.default is None else ''}"
-
-
-_BOUNDS = ("gt", "ge", "lt", "le")
-
-
-@cache
-def _field_adapter(key: str) -> TypeAdapter[Any]:
-    info = RunConfig.model_fields[key]
-    kind: Any = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
-    return TypeAdapter(kind)
-
-
 def parse_settings(settings: list[str] | tuple[str, ...]) -> dict[str, Any]:
     """Values from `KEY=VALUE` words; `none` stands for a field left to be derived.
 
@@ -436,15 +378,16 @@ def parse_settings(settings: list[str] | tuple[str, ...]) -> dict[str, Any]:
         if not equals:
             raise ConfigError(f"'{setting}' is not KEY=VALUE; write for example lr=3e-4")
         check_keys({key: text})
-        values[key] = None if text.strip().lower() == "none" and _may_be_derived(key) else text.strip()
+        values[key] = None if text.strip().lower() == "none" and may_be_derived(key) else text.strip()
     return values
 
 
-def _may_be_derived(key: str) -> bool:
+def may_be_derived(key: str) -> bool:
+    """Whether a field can be left to be derived from the others."""
     return RunConfig.model_fields[key].default is None
 
 
-def _explained(detail: Any) -> str:
+def explained(detail: Any) -> str:
     """One error of pydantic's as `field=value rule`."""
     message = str(detail["msg"]).removeprefix("Value error, ")
     if not detail["loc"]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from lab.config.run_config import RunConfig, field_value
+from lab.config.fields import field_value
+from lab.config.run_config import RunConfig
 from lab.errors import ConfigError
 from lab.text import shown_value
 

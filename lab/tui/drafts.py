@@ -177,7 +177,7 @@ def _experiment(draft: Draft, errors: dict[str, str], key_errors: dict[str, str]
 
 def _read_changes(draft: Draft, values: dict[str, Values], errors: dict[str, str], key_errors: dict[str, str]) -> None:
     """What the changes set; a key may go by its synonyms."""
-    from lab.config.run_config import known_key
+    from lab.config.fields import known_key
     from lab.config.value_list import values_from_text
 
     settings, rest = split_settings(draft.change)
@@ -216,7 +216,7 @@ def split_settings(change: str) -> tuple[dict[str, str], str]:
 
 
 def _is_known(key: str) -> bool:
-    from lab.config.run_config import known_key
+    from lab.config.fields import known_key
 
     try:
         return bool(known_key(key))
@@ -226,7 +226,7 @@ def _is_known(key: str) -> bool:
 
 def typed_settings(change: str) -> tuple[dict[str, str], str]:
     """As `split_settings`, each key by its own name where it is known by another."""
-    from lab.config.run_config import known_key
+    from lab.config.fields import known_key
 
     settings, rest = split_settings(change)
     named: dict[str, str] = {}

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.config.run_config import RunConfig, field_rule, field_value, known_key
+from lab.config.fields import field_rule, field_value, known_key
+from lab.config.run_config import RunConfig
 from lab.config.value_list import Range, values_from_text, values_of
 from lab.errors import ConfigError
 
@@ -131,7 +132,7 @@ def test_keys_are_known_by_their_synonyms() -> None:
 def test_one_value_is_read_as_its_field_has_it() -> None:
     assert field_value("head_dim", "none") is None
     assert field_value("lr", " 3e-4 ") == 3e-4
-    with pytest.raises(ConfigError, match="layers=true must be whole, 0 to 256"):
+    with pytest.raises(ConfigError, match="layers=on must be whole, 0 to 256"):
         field_value("layers", True)
     with pytest.raises(ConfigError, match="norm=prae must be"):
         field_value("norm", "prae")

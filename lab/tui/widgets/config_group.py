@@ -115,7 +115,8 @@ class ConfigGroup(Vertical):
         self.query_one(GroupHeader).update(self._header(), layout=False)
         if not self.is_open:
             return
-        from lab.config.run_config import RunConfig, field_rule
+        from lab.config.fields import field_rule
+        from lab.config.run_config import RunConfig
 
         for key in self._keys:
             for field in self.query(f"#set-{key}").results(Input):
