@@ -16,6 +16,7 @@ from pathlib import Path
 from lab.config.run_config import RunConfig
 from lab.inference.protocol import SpeedRequest
 from lab.queue.slots import cores, threads_for
+from lab.store.demo import DEMO_TAG
 from lab.store.run_store import NewRun, RunRow
 
 _COSTS_NO_TIME = {
@@ -72,10 +73,14 @@ def seconds_left(run: RunRow) -> float | None:
 
 
 def known_seconds(runs: Iterable[RunRow]) -> dict[str, float]:
-    """Mean seconds of finished runs by `group_of`; a run that went on from another's checkpoint says nothing."""
+    """Mean seconds of finished runs by `group_of`.
+
+    A run that went on from another's checkpoint says nothing, nor does one of the demo, which was trained elsewhere.
+    """
     of_group: dict[str, list[float]] = {}
     for run in runs:
-        if run.status == "finished" and run.parent_id is None and run.kind == "training" and run.seconds > 0:
+        whole = run.status == "finished" and run.parent_id is None and run.kind == "training" and run.seconds > 0
+        if whole and DEMO_TAG not in run.tags:
             of_group.setdefault(group_of(run), []).append(run.seconds)
     return {group: statistics.fmean(seconds) for group, seconds in of_group.items()}
 

@@ -102,6 +102,11 @@ ACTIONS: tuple[Action, ...] = (
     *(Action(mode.action, (mode.key,), mode.label, mode.help, "Modes", synonyms="mode screen") for mode in MODES),
     # Ladder
     Action(
+        "open_demo", ("d",), "demo: finished runs",
+        "Leave this empty database for a finished ladder that comes with lab.", "Runs", footer=2,
+        when=lambda now: now.loaded and now.runs == 0, synonyms="example tutorial finished show", modes=("ladder",),
+    ),
+    Action(
         "climb", ("enter",), "climb the ladder", "Train what is missing of the ladder, from the foot up.", "Runs",
         when=lambda now: now.missing_rungs > 0 and now.status is None, footer=1,
         synonyms="train all start ladder queue", modes=("ladder",),

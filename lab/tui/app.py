@@ -39,7 +39,11 @@ NEWS_AFTER_SECONDS = 1.0
 """From a run's end until it is said: those that end meanwhile are said with it."""
 
 
-class LabApp(App[None]):
+OPEN_DEMO = "open the demo"
+"""What the screen is left with where the demo is to be opened in its place."""
+
+
+class LabApp(App[str]):
     """lab on the screen. It trains nothing and never waits for the database."""
 
     TITLE = "lab"
@@ -279,6 +283,10 @@ class LabApp(App[None]):
 
         self.run_worker(work, thread=True, group="edits", exit_on_error=False)
 
+    def open_demo(self) -> None:
+        """Leaves this database for the demo."""
+        self.exit(OPEN_DEMO)
+
     def stop_worker(self) -> None:
         """Ends the background worker, on a thread."""
 
@@ -298,7 +306,10 @@ def _has_work(snapshot: Snapshot) -> bool:
 
 
 def run_tui(database: Path) -> int:
-    """Runs lab on the screen until it is left; returns the exit status."""
+    """Runs lab on the screen until it is left; returns the exit status. Raises `StoreError` where there is no demo."""
     app = LabApp(database)
-    app.run()
+    if app.run() == OPEN_DEMO:
+        from lab.store.demo import demo_copy
+
+        return run_tui(demo_copy())
     return app.return_code or 0

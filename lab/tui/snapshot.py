@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lab.store.demo import DEMO_TAG
+
 if TYPE_CHECKING:
     from lab.store.run_store import EventRow, RunRow, SampleRow
 
@@ -93,6 +95,11 @@ class Snapshot:
     def training(self) -> tuple[RunRow, ...]:
         """Runs that are being trained."""
         return tuple(run for run in self.runs if run.status == "training")
+
+    @cached_property
+    def is_demo(self) -> bool:
+        """Whether these are the runs that came with lab."""
+        return any(f'"{DEMO_TAG}"' in run.tags_json for run in self.runs)
 
     @property
     def waiting(self) -> int:

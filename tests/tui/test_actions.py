@@ -292,6 +292,15 @@ async def _climb(pilot: Any, screen: Any, database: Path) -> None:
     await until(pilot, lambda: statuses(database).get("scaled-cpu-1", statuses(database).get("scaled-1")) == "queued")
 
 
+@exercises("open_demo")
+async def _open_demo(pilot: Any, screen: Any, database: Path) -> None:
+    await pilot.press("1")
+    await until(pilot, lambda: isinstance(pilot.app.screen, LadderScreen) and pilot.app.screen.states)
+    await pilot.press("d")
+    assert pilot.app.is_running, "only an empty database is left for the demo"
+    assert len(pilot.app.snapshot.runs) == 9
+
+
 @exercises("mode_ladder", "mode_runs")
 async def _modes(pilot: Any, screen: Any, database: Path) -> None:
     await pilot.press("1")

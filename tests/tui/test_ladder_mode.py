@@ -11,10 +11,14 @@ import pytest
 from tui_helpers import SAMPLE, add_run, lab_app, named, on_screen, statuses, until
 
 from lab.config.ladder import STAGES, stage_changes
+from lab.inference.client import Listener
+from lab.inference.protocol import Speed, SpeedRequest
 from lab.queue import slots
 from lab.queue.rungs import RungState, rung_states
 from lab.store import lifecycle
+from lab.store.demo import demo_copy
 from lab.store.run_store import RunStore
+from lab.tui.app import OPEN_DEMO
 from lab.tui.first_events import FirstEvents
 from lab.tui.ladder_facts import LadderFacts, with_rungs
 from lab.tui.screens.composer import ComposerScreen
@@ -228,6 +232,91 @@ async def test_enter_on_a_trained_rung_opens_its_best_run_and_trains_nothing(lad
         await until(pilot, lambda: app.screen is not screen)
         assert app.screen.MODE == "run_view"
         assert statuses(ladder_database) == before
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_climbing_says_how_long_it_takes_here(
+    size: tuple[int, int], empty_database: Path, asked_speeds: list[tuple[SpeedRequest, Listener]]
+) -> None:
+    app = lab_app(empty_database)
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, LadderScreen) and app.screen.states)
+        await until(pilot, lambda: asked_speeds)
+        said_first = "measuring…" if size[0] < 100 else "(loading torch to measure this machine…)"
+        await until(pilot, lambda: said_first in on_screen(app))
+        asked_speeds[0][1].started()
+        if size[0] > 100:
+            await until(pilot, lambda: "(measuring this machine… 0 of 10)" in on_screen(app))
+        for place in range(10):
+            await until(pilot, lambda place=place: len(asked_speeds) == place + 1)
+            asked_speeds[place][1].speed(Speed(20.0, 0.01, 1e5, 1000, "cpu", "fp32", 1))
+        said_last = "climb the ladder (about 1m 40s" + (" here, quit any time)" if size[0] > 100 else ")")
+        await until(pilot, lambda: said_last in on_screen(app))
+        assert len(asked_speeds) == 10
+        await pilot.press("enter")
+        await until(pilot, lambda: len(app.snapshot.runs) == 10)
+        assert {run.steps for run in app.snapshot.runs} == {run.config.steps for run in app.ladder.runs.values()}
+        await until(pilot, lambda: "climb the ladder" not in on_screen(app), seconds=5)
+
+
+async def test_what_could_not_be_measured_keeps_nobody_from_climbing(
+    empty_database: Path, asked_speeds: list[tuple[SpeedRequest, Listener]]
+) -> None:
+    app = lab_app(empty_database)
+    async with app.run_test(size=(160, 45)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, LadderScreen) and app.screen.states)
+        for place in range(10):
+            await until(pilot, lambda place=place: len(asked_speeds) == place + 1)
+            asked_speeds[place][1].failed("the torch helper died (1); ask again")
+        await until(pilot, lambda: "not measured: the torch helper died" in on_screen(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: len(app.snapshot.runs) == 10)
+
+
+async def test_d_leaves_an_empty_database_for_the_demo(empty_database: Path) -> None:
+    app = lab_app(empty_database)
+    async with app.run_test(size=(160, 45)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, LadderScreen) and app.loaded)
+        await until(pilot, lambda: "d demo: finished runs" in on_screen(app))
+        await pilot.press("d")
+        await until(pilot, lambda: app._exit)
+    assert app.return_value == OPEN_DEMO
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_demo_is_marked_as_such(
+    size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    app = lab_app(demo_copy())
+    async with app.run_test(size=size) as pilot:
+        await on_ladder(pilot)
+        assert " demo " in on_screen(app).splitlines()[0]
+        await until(pilot, lambda: "✓ demo" in row(app, "layernorm"))
+        assert "✓ yours" not in on_screen(app)
+        assert "climb the ladder" not in on_screen(app)
+
+
+async def test_samples_of_all_rungs_are_of_one_seed(ladder_database: Path) -> None:
+    app = lab_app(ladder_database)
+    async with app.run_test(size=(160, 45)) as pilot:
+        screen = await on_ladder(pilot)
+        assert screen.seed == 1337
+        await until(pilot, lambda: "the same start, seed 1337" in on_screen(app))
+        await pilot.press("tab", "tab", "z", "G")
+        await until(pilot, lambda: "linear (seed 1)" in on_screen(app), seconds=5)
+        assert "single-head  val 2.420" in on_screen(app)
+
+
+async def test_the_lines_of_code_of_a_rung_are_shown(ladder_database: Path) -> None:
+    app = lab_app(ladder_database)
+    async with app.run_test(size=(160, 60)) as pilot:
+        screen = await on_ladder(pilot)
+        await until(pilot, lambda: app.ladder.code)
+        screen.query_one(LadderTable).move_to("residual")
+        await pilot.press("tab", "z", "G")
+        await until(pilot, lambda: "x = x + added if self.residual else added" in on_screen(app))
+        assert "layers.py · Block._pass" in on_screen(app)
 
 
 async def test_new_run_composes_the_rung_under_the_cursor(ladder_database: Path) -> None:

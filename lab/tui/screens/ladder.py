@@ -330,6 +330,11 @@ class LadderScreen(QueueActions):
         lab.minder.retry_now()
         lab.edit(lambda: Edits.climb(lab.edits, lab.reader.store(), lab.database, stages))
 
+    def action_open_demo(self) -> None:
+        """Leaves an empty database for the demo."""
+        if self.lab.loaded and not self.lab.snapshot.runs:
+            self.lab.open_demo()
+
     def action_open_run(self) -> None:
         """Opens the best run of the rung under the cursor."""
         if self.run is not None:

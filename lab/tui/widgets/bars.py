@@ -80,6 +80,9 @@ def _status_line(facts: BarFacts, width: int) -> Text:
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append(_PROGRAM, f"bold {facts.colours['background']} on {facts.colours['primary']}")
     line.append_text(_modes(facts, width))
+    if facts.snapshot.is_demo:
+        line.append(" ")
+        line.append(" demo ", f"bold {facts.colours['background']} on {facts.colours['warning']}")
     parts = _work(facts)
     room = width - line.cell_len - 1
     if urgent := _urgent(facts):

@@ -14,6 +14,7 @@ from textual.widgets import DataTable
 from lab import text
 from lab.analysis.intervals import Interval
 from lab.queue.rungs import RungState
+from lab.store.demo import DEMO_TAG
 from lab.tui.shown import cells_csv
 from lab.tui.snapshot import CountedBigram
 from lab.tui.widgets.run_columns import STATUS_SIGNS, Look
@@ -233,7 +234,8 @@ def state_text(state: RungState, look: Look) -> Text:
         return _cell("not trained", look.colour("text-muted"))
     if active is None and state.finished:
         count = len(state.finished)
-        return _cell("✓ yours" + (f" ×{count}" if count > 1 else ""), look.colour("success"))
+        whose = "demo" if DEMO_TAG in run.tags else "yours"
+        return _cell(f"✓ {whose}" + (f" ×{count}" if count > 1 else ""), look.colour("success"))
     sign, word, colour = STATUS_SIGNS.get(run.status, ("?", text.literal(run.status), "error"))
     if run.status == "training":
         done = f"{int(100 * run.step / max(1, run.steps))}%"
