@@ -30,7 +30,7 @@ def demo(
     from lab.tui.app import run_tui
 
     path = demo_copy(anew=anew)
-    status = run_tui(path)
+    status = run_tui(path, mode="ladder")
     say(f"that was the demo, a copy at {literal(str(path))}; your own runs: lab")
     raise typer.Exit(status)
 

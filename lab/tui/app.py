@@ -60,9 +60,9 @@ class LabApp(App[str]):
     measured: var[int] = var(0, init=False)
     """Changes whenever more is known of how long runs take here."""
 
-    def __init__(self, database: Path, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, database: Path, *, mode: str = "", clock: Callable[[], float] = time.time) -> None:
         # A new database opens on the ladder; so does an empty one, as soon as it is known to be empty.
-        self.DEFAULT_MODE = "runs" if database.exists() else "ladder"  # type: ignore[misc]
+        self.DEFAULT_MODE = mode or ("runs" if database.exists() else "ladder")  # type: ignore[misc]
         super().__init__()
         self.database = database
         self.clock = clock
@@ -305,11 +305,14 @@ def _has_work(snapshot: Snapshot) -> bool:
     )
 
 
-def run_tui(database: Path) -> int:
-    """Runs lab on the screen until it is left; returns the exit status. Raises `StoreError` where there is no demo."""
-    app = LabApp(database)
+def run_tui(database: Path, *, mode: str = "") -> int:
+    """Runs lab on the screen until it is left; returns the exit status. Raises `StoreError` where there is no demo.
+
+    Without a mode it opens on the runs, or where there are none on the ladder.
+    """
+    app = LabApp(database, mode=mode)
     if app.run() == OPEN_DEMO:
         from lab.store.demo import demo_copy
 
-        return run_tui(demo_copy())
+        return run_tui(demo_copy(), mode="ladder")
     return app.return_code or 0
