@@ -13,6 +13,7 @@ BENCHMARKS: Mapping[str, Callable[[], Comparison | list[Figure]]] = {
     "bigram": lambda: training.one_run("bigram", 2000, "≥ 2×", repetitions=5),
     "mlp": lambda: training.one_run("mlp", 10_000, "≥ 1.3×", repetitions=5),
     "layernorm": lambda: training.one_run("layernorm", 500, "≥ 2.5×", repetitions=5),
+    "lr-find": lambda: training.lr_find(repetitions=5),
     "ladder": lambda: training.small_ladder(repetitions=1),
     "diagnostics": lambda: training.diagnostics("layernorm", repetitions=5),
     "diagnostics-cpu": lambda: training.diagnostics("scaled-cpu", repetitions=5),

@@ -10,12 +10,16 @@ from pathlib import Path
 
 import torch
 
+from lab.analysis.lr_suggestion import read_sweep
 from lab.config.ladder import stage_config
+from lab.config.lr_sweep import sweep_for
 from lab.config.run_config import RunConfig
+from lab.datasets.counting import guessing_evenly
 from lab.datasets.dataset import load_dataset
 from lab.training.device import Resources
 from lab.training.loop import TrainingLoop
-from tests.benchmarks.baselines import lecture_loop, lecture_mlp
+from lab.training.lr_sweep import LRSweepTraining
+from tests.benchmarks.baselines import lecture_loop, lecture_lr_sweep, lecture_mlp
 from tests.benchmarks.measure import Comparison, compare
 from tests.memory_recorder import MemoryRecorder
 
@@ -63,6 +67,29 @@ def diagnostics(stage: str, repetitions: int) -> Comparison:
         target="≥ 0.97×",
         note=f"{config.steps} steps, every {interval}, against none; one thread",
     )
+
+
+def lr_find(repetitions: int) -> Comparison:
+    """Four seeds of the LR finder against the notebook's one, both from data that is ready, on one thread."""
+    torch.set_num_threads(1)
+    dataset = load_dataset("names")
+    config = stage_config("mlp", dataset=dataset.name, dataset_as=dataset.kind)
+    spec = sweep_for(config)
+    ids = {character: i for i, character in enumerate(dataset.tokenizer.vocabulary)}
+    end = dataset.tokenizer.vocabulary[0]
+    words = [word for word in dataset.path.read_text().split() if end not in word]
+    inputs, targets = lecture_mlp.examples(words, ids | {".": 0})
+
+    def ours() -> None:
+        training = LRSweepTraining(config, spec, dataset, MemoryRecorder(), Resources("cpu", "fp32", 1))
+        training.run()
+        read_sweep(spec.learning_rates, training.losses, guessing_evenly(dataset.vocabulary_size), method="ramp")
+
+    def baseline() -> None:
+        lecture_lr_sweep.sweep(inputs, targets, dataset.vocabulary_size)
+
+    note = f"{spec.seeds} seeds of {spec.steps} steps against one of {lecture_lr_sweep.STEPS:,}"
+    return compare("lr-find mlp", ours, baseline, repetitions=repetitions, target="≥ 0.5×", note=note)
 
 
 def small_ladder(repetitions: int) -> Comparison:
