@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from lab.tui.snapshot import Curve, Detail, References, Snapshot, Wanted
 
 if TYPE_CHECKING:
     from lab.store.run_store import RunRow, RunStore, SampleRow
+    from lab.tui.sweeps import SweepView
 
 POLL_SECONDS = 0.25
 RETRY_SECONDS = 2.0
@@ -39,6 +40,7 @@ class Reader:
         self._counts: dict[str, int] = {}
         self._references: dict[tuple[str, str], References] = {}
         self._samples: dict[str, tuple[tuple[object, ...], SampleRow | None]] = {}
+        self._sweeps: Mapping[str, SweepView] = {}
         self._runs: tuple[RunRow, ...] = ()
 
     def want(self, wanted: Wanted) -> None:
@@ -113,6 +115,7 @@ class Reader:
             },
             references=self._read_references(store, runs),
             detail=self._read_detail(store, wanted.detail) if wanted.detail in by_id else None,
+            sweeps=self._read_sweeps(store, runs),
             samples={run_id: self._last_sample(store, by_id[run_id]) for run_id in wanted.samples if run_id in by_id},
         )
 
@@ -132,6 +135,16 @@ class Reader:
                 evenly = guessing_evenly(len(facts.vocabulary))
                 self._references[sha256, kind] = References(facts.name, evenly, facts.counting_loss)
         return dict(self._references)
+
+    def _read_sweeps(self, store: RunStore, runs: Iterable[RunRow]) -> Mapping[str, SweepView]:
+        """Every LR sweep among the runs; read again only where it has gone on."""
+        if any(run.kind == "lr-sweep" for run in runs):
+            from lab.tui.sweeps import read_sweeps
+
+            self._sweeps = read_sweeps(store, runs, self._sweeps)
+        else:
+            self._sweeps = {}
+        return self._sweeps
 
     def _last_sample(self, store: RunStore, run: RunRow) -> SampleRow | None:
         """A run's newest sample; read again only where the run has gone on."""

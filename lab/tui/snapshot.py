@@ -13,6 +13,7 @@ from lab.store.demo import DEMO_TAG
 
 if TYPE_CHECKING:
     from lab.store.run_store import EventRow, RunRow, SampleRow
+    from lab.tui.sweeps import SweepView
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +79,9 @@ class Snapshot:
     detail: Detail | None = None
     samples: Mapping[str, SampleRow | None] = field(default_factory=dict)
     """The last sample of each run that it was wanted of; None where it has written nothing."""
+
+    sweeps: Mapping[str, SweepView] = field(default_factory=dict)
+    """Every LR sweep, by its run."""
 
     @cached_property
     def by_id(self) -> dict[str, RunRow]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lab.config.lr_sweep import LR_SWEEP, LRSweep
+from lab.errors import UsageError
 from lab.tui.chart_frame import ChartContent, Line, Reference
 from lab.tui.widgets.run_columns import Look
 
@@ -55,8 +56,8 @@ def sweep_state(run: RunRow) -> tuple[object, ...]:
     return run.attempt, run.status, run.step, run.ended_at, run.name
 
 
-def read_sweeps(store: RunStore, runs: Iterable[RunRow], known: Mapping[str, SweepView]) -> dict[str, SweepView]:
-    """Every sweep among the runs, on a thread; those that have not changed are taken from what is known."""
+def read_sweeps(store: RunStore, runs: Iterable[RunRow], known: Mapping[str, SweepView]) -> Mapping[str, SweepView]:
+    """Every sweep among the runs; those that have not changed are as they are known, as is the whole if none has."""
     from lab.analysis.lr_suggestion import read_sweep, reading_of
     from lab.datasets.counting import guessing_evenly
     from lab.store.lr_sweeps import stored_sweep, sweep_losses
@@ -69,7 +70,10 @@ def read_sweeps(store: RunStore, runs: Iterable[RunRow], known: Mapping[str, Swe
         if before is not None and before.state == sweep_state(run):
             views[run.id] = before
             continue
-        sweep = stored_sweep(store, run)
+        try:
+            sweep = stored_sweep(store, run)
+        except UsageError:  # another program has written nonsense: it stays a run, and is no sweep
+            continue
         facts = store.dataset(run.dataset_sha256, run.dataset_kind)
         evenly = guessing_evenly(len(facts.vocabulary)) if facts else 1.0
         reading = None
@@ -80,7 +84,19 @@ def read_sweeps(store: RunStore, runs: Iterable[RunRow], known: Mapping[str, Swe
             if np.isfinite(losses).any():
                 reading = read_sweep(sweep.spec.learning_rates, losses, evenly, method=sweep.spec.method)
         views[run.id] = SweepView(run, sweep.spec, reading, evenly)
-    return views
+    return known if views == known else views
+
+
+def sweep_of_run(run: RunRow, views: Mapping[str, SweepView]) -> SweepView | None:
+    """The newest ramp of a run's stage and dataset that suggests a rate."""
+    alike = [
+        view
+        for view in views.values()
+        if (view.run.stage, view.run.dataset_sha256, view.spec.method) == (run.stage, run.dataset_sha256, "ramp")
+        and view.reading is not None
+        and view.reading.suggestion is not None
+    ]
+    return max(alike, key=lambda view: view.run.id, default=None)
 
 
 def beside(view: SweepView, views: Mapping[str, SweepView]) -> SweepView | None:

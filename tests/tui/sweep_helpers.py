@@ -62,5 +62,5 @@ async def in_finder(pilot: Any) -> LRFinderScreen:
     app = pilot.app
     await until(pilot, lambda: app.loaded)
     await pilot.press("4")
-    await until(pilot, lambda: isinstance(app.screen, LRFinderScreen) and app.screen.views is not None)
+    await until(pilot, lambda: isinstance(app.screen, LRFinderScreen) and app.screen.is_whole)
     return app.screen

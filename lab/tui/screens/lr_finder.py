@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,17 +10,15 @@ from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.message import Message
 from textual.reactive import var
 from textual.widget import Widget
 from textual.widgets import OptionList, Static
 
 from lab import text
-from lab.errors import LabError
 from lab.tui.actions import Situation, bindings, footer_actions
 from lab.tui.chart_frame import ChartContent
 from lab.tui.screens.queue_actions import QueueActions
-from lab.tui.sweeps import SweepView, beside, read_sweeps, said_lr, sweep_content, sweep_state
+from lab.tui.sweeps import SweepView, beside, said_lr, sweep_content
 from lab.tui.theme import theme_colours
 from lab.tui.widgets.bars import KeyBar, PaneStrip, StatusBar
 from lab.tui.widgets.loss_chart import LossChart
@@ -47,23 +44,10 @@ class LRFinderScreen(QueueActions):
     pane: var[str] = var("sweeps", init=False)
     zoomed: var[bool] = var(False, init=False)
 
-    @dataclass
-    class SweepsRead(Message):
-        """Every sweep, as it stands."""
-
-        views: dict[str, SweepView]
-
-        def can_replace(self, message: Message) -> bool:
-            """Only the newest is worth drawing."""
-            return isinstance(message, type(self))
-
     def __init__(self) -> None:
         super().__init__()
-        self.views: dict[str, SweepView] | None = None
-        """None until they have been read."""
         self.cursor: int | None = None
         """The cursor's place on the chart, from 0 to `CURSOR_STEPS`."""
-        self._asked: tuple[object, ...] = ()
         self._prefer: str | None = None
 
     def compose(self) -> ComposeResult:
@@ -89,9 +73,14 @@ class LRFinderScreen(QueueActions):
     # What is looked at
 
     @property
+    def views(self) -> Mapping[str, SweepView]:
+        """Every sweep."""
+        return self.lab.snapshot.sweeps
+
+    @property
     def sweep(self) -> SweepView | None:
         """The sweep under the cursor."""
-        return (self.views or {}).get(self.query_one(SweepList).sweep_id or "")
+        return self.views.get(self.query_one(SweepList).sweep_id or "")
 
     @property
     def run(self) -> RunRow | None:
@@ -112,7 +101,7 @@ class LRFinderScreen(QueueActions):
         return Situation(
             mode=self.MODE,
             status=self.run.status if self.run else None,
-            runs=len(self.views or {}),
+            runs=len(self.views),
             undo=self.lab.edits.next_undo,
             pane=self.pane,
             single_pane=self.single,
@@ -134,41 +123,15 @@ class LRFinderScreen(QueueActions):
     # Showing it
 
     def show_app(self) -> None:
-        """Shows what is known now, and reads what has changed."""
-        self._read()
+        """Shows what is known now."""
         self.show_panes()
         self.show_sweeps()
-
-    def _read(self) -> None:
-        lab = self.lab
-        runs = [run for run in lab.snapshot.runs if run.kind == "lr-sweep"]
-        asked = tuple((run.id, sweep_state(run)) for run in runs)
-        if not lab.loaded or (asked == self._asked and self.views is not None):
-            return
-        self._asked = asked
-        known = self.views or {}
-
-        def work() -> None:
-            from sqlalchemy.exc import SQLAlchemyError
-
-            try:
-                self.post_message(self.SweepsRead(read_sweeps(lab.reader.store(), runs, known)))
-            except (LabError, SQLAlchemyError):
-                return  # the reader meets the same, and says so at the top
-
-        self.run_worker(work, thread=True, exclusive=True, group="sweeps", exit_on_error=False)
-
-    @on(SweepsRead)
-    def _sweeps_read(self, event: SweepsRead) -> None:
-        self.views = event.views
-        if self.is_whole:
-            self.show_sweeps()
 
     def show_sweeps(self) -> None:
         """Shows the list, and what is known of the sweep under its cursor."""
         look, sweeps = self.look_of_app(), self.query_one(SweepList)
-        sweeps.show(self.views or {}, look, prefer=self._prefer)
-        if self._prefer in (self.views or {}):
+        sweeps.show(self.views, look, prefer=self._prefer)
+        if self._prefer in self.views:
             self._prefer = None
         empty = self.query_one("#no-sweeps", Static)
         empty.update(self._hint())
@@ -177,7 +140,7 @@ class LRFinderScreen(QueueActions):
 
     def _hint(self) -> Text:
         colours = theme_colours(self.app.theme_variables)
-        if not self.lab.loaded or self.views is None:
+        if not self.lab.loaded:
             return Text("opening the database…", colours["text-muted"])
         said = Text.assemble(("No LR sweep yet. ", "bold"))
         said.append("n", f"bold {colours['accent']}")
@@ -193,11 +156,9 @@ class LRFinderScreen(QueueActions):
         view, look = self.sweep, self.look_of_app()
         chart = self.query_one(LossChart)
         if view is None:
-            chart.show(
-                ChartContent(("none", self.views is None), nothing="n starts a sweep" if self.lab.loaded else "")
-            )
+            chart.show(ChartContent(("none", self.lab.loaded), nothing="n starts a sweep" if self.lab.loaded else ""))
         else:
-            other = beside(view, self.views or {})
+            other = beside(view, self.views)
             chart.show(sweep_content(view, other, look, cursor=self._cursor_lr()))
         run = self.run
         chart.border_title = Text(f"Loss over learning rate · {text.literal(run.name)}" if run else "Loss over lr")
@@ -228,7 +189,7 @@ class LRFinderScreen(QueueActions):
             said.append(f"{run.status}: {text.literal(run.error)}\n", colours["error"])
         if not over and not run.error:
             said.append(f"{'waiting' if run.status == 'queued' else run.status} · ", colours["primary"])
-        other = beside(view, self.views or {})
+        other = beside(view, self.views)
         span = f"{said_lr(view.spec.lowest)} to {said_lr(view.spec.highest)}"
         said.append(f"{view.spec.method} from {span}, {text.plural(view.spec.seeds, 'seed')}", muted)
         said.append(f" · step {run.step:,} of {run.steps:,}", muted)

@@ -1,0 +1,46 @@
+"""What the LR finder suggests for the ladder's stages, against training at eleven rates: long, so with --full only."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from lab.analysis.lr_suggestion import read_sweep
+from lab.config.ladder import stage_config
+from lab.config.lr_sweep import sweep_for
+from lab.config.run_config import RunConfig
+from lab.datasets.dataset import Dataset, load_dataset
+from lab.training.loop import TrainingLoop
+from lab.training.lr_sweep import LRSweepTraining
+from tests.memory_recorder import MemoryRecorder
+from tests.unit.training_helpers import CPU
+
+STAGES = ("bigram", "linear", "single-head", "multi-head", "feed-forward", "blocks", "residual", "layernorm")
+GRID = tuple(np.geomspace(1e-4, 1, 11).tolist())
+SHARE_OF_STEPS = 5
+
+pytestmark = [pytest.mark.full, pytest.mark.usefixtures("one_thread")]
+
+
+def val_loss(config: RunConfig, dataset: Dataset, lr: float) -> float:
+    steps = config.steps // SHARE_OF_STEPS
+    short = config.replace(lr=lr, steps=steps, eval_every=steps, eval_examples=64)
+    loop = TrainingLoop(short, dataset, MemoryRecorder(), CPU)
+    loop.run()
+    return loop.whole_split_losses.get("val_loss", math.inf)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_suggestion_stands_firm_and_is_as_good_as_the_best_of_eleven_rates(stage: str) -> None:
+    dataset, config = load_dataset("shakespeare"), stage_config(stage)
+    spec = sweep_for(config)
+    training = LRSweepTraining(config, spec, dataset, MemoryRecorder(), CPU)
+    training.run()
+    reading = read_sweep(spec.learning_rates, training.losses, math.log(dataset.vocabulary_size), method="ramp")
+    assert reading.suggestion is not None, reading.reason
+    low, high = reading.spread["minimum/3"]
+    assert high / low < 2
+    best = min(val_loss(config, dataset, lr) for lr in GRID)
+    assert val_loss(config, dataset, reading.suggestion) < best + 0.05
