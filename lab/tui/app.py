@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,7 +24,7 @@ from lab.tui.estimates import Estimates, MeasuringStarted, SpeedMeasured
 from lab.tui.first_events import FirstEvents
 from lab.tui.ladder_facts import LadderFacts, LadderFactsRead, read_ladder_facts
 from lab.tui.messages import Edited, NotRemembered, ReadFailed, SnapshotRead, WorkerChanged
-from lab.tui.modes import loaders
+from lab.tui.modes import MODES, loaders
 from lab.tui.palette import LabCommands, LabThings
 from lab.tui.reader import Reader
 from lab.tui.remembered import RememberedFile, screen_path, settings_path
@@ -35,6 +35,8 @@ from lab.tui.worker_minder import WorkerMinder
 WRITE_AFTER_SECONDS = 0.5
 """From a change of what is remembered until it is written: whoever turns a knob turns it again."""
 
+READ_AHEAD_SECONDS = 0.25
+SCREENS_FOLDER = Path(__file__).parent / "screens"
 NEWS_AFTER_SECONDS = 1.0
 """From a run's end until it is said: those that end meanwhile are said with it."""
 
@@ -196,7 +198,8 @@ class LabApp(App[str]):
             if not message.snapshot.runs and len(self.screen_stack) == 1:
                 self.switch_mode("ladder")
             self.run_worker(self.minder.run, thread=True, group="minder", exit_on_error=False)
-            self.run_worker(chart.warm_up, thread=True, group="warm-up", exit_on_error=False)
+            self.run_worker(_warm_up, thread=True, group="warm-up", exit_on_error=False)
+            self._read_ahead(sorted(SCREENS_FOLDER.glob("*.tcss")))
         self._read_problem = ""
         self.estimates.learn(message.snapshot)
         self.snapshot = message.snapshot
@@ -219,6 +222,16 @@ class LabApp(App[str]):
         self._news_timer = None
         for news in self._background_news.take():
             self.notify(news.said, severity="error" if news.bad else "information", markup=False)
+
+    def _read_ahead(self, paths: Sequence[Path]) -> None:
+        """Reads the screens' style sheets while nothing is pressed: at the first visit Textual would parse all anew."""
+        if not paths:
+            return
+        path, *more = paths
+        if not self.stylesheet.has_source(str(path)):
+            self.stylesheet.read(path)
+            self.stylesheet.parse()
+        self.set_timer(READ_AHEAD_SECONDS, partial(self._read_ahead, more))
 
     @on(ReadFailed)
     def _read_failed(self, message: ReadFailed) -> None:
@@ -297,6 +310,13 @@ class LabApp(App[str]):
             return "the worker has ended" if requests.stop_worker(self.database) else "there is no worker"
 
         self.edit(stop)
+
+
+def _warm_up() -> None:
+    """Imports what other modes and charts need, on a thread: going there for the first time is then as quick."""
+    chart.warm_up()
+    for mode in MODES:
+        mode.import_screen()
 
 
 def _has_work(snapshot: Snapshot) -> bool:

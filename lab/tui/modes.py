@@ -26,10 +26,14 @@ class Mode:
         """The id of the action that goes there."""
         return f"mode_{self.name}"
 
+    def import_screen(self) -> type[Screen[Any]]:
+        """Its screen's class."""
+        module, _, screen = self.screen.partition(":")
+        return cast("type[Screen[Any]]", getattr(import_module(f"lab.tui.screens.{module}"), screen))
+
     def load(self) -> Screen[Any]:
         """Makes the screen."""
-        module, _, screen = self.screen.partition(":")
-        return cast("Screen[Any]", getattr(import_module(f"lab.tui.screens.{module}"), screen)())
+        return self.import_screen()()
 
 
 MODES: tuple[Mode, ...] = (
