@@ -36,7 +36,10 @@ class LabCommands(Provider):
         matcher = self.matcher(query)
         for action in _offered(self.screen):
             title = _title(action)
-            score = max(matcher.match(title), 0.9 * max(matcher.match(word) for word in _words(action)))
+            meant = [
+                word for word in _words(action) if query.casefold() in word.casefold()
+            ]  # letter by letter, all would
+            score = max(matcher.match(title), *(0.9 * matcher.match(word) for word in meant), 0.0)
             if score > 0:
                 command = partial(self.screen.run_action, action.id)
                 yield Hit(score, matcher.highlight(title), command, help=action.help)
