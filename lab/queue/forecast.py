@@ -67,9 +67,10 @@ def seconds_until_done(waiting: Sequence[Work], training: Sequence[Work] = (), *
 
 def seconds_left(run: RunRow) -> float | None:
     """What is left of a training run, at its pace so far; None before its first steps."""
-    if not run.step or run.seconds <= 0:
+    trained = run.step - (run.parent_step or 0)
+    if trained <= 0 or run.seconds <= 0:
         return None
-    return run.seconds * (run.steps - run.step) / run.step
+    return run.seconds * (run.steps - run.step) / trained
 
 
 def known_seconds(runs: Iterable[RunRow]) -> dict[str, float]:

@@ -93,6 +93,8 @@ _STEPPING = ("run_view", "sample", "lr_finder")
 _LR_FINDER = ("lr_finder",)
 _QUEUEING = ("runs", "run_view", "lr_finder")
 _RUNS_AND_VIEW = ("runs", "run_view")
+_TABLES = ("ladder", "runs", "sample", "lr_finder")
+_RUN_VIEW = ("run_view",)
 _EVERYWHERE_TO_MOVE = ("ladder", "runs", "run_view", "sample", "lr_finder")
 _MODES = ("ladder", "runs", "lr_finder", "sample")
 _PANES = ("ladder", "runs", "run_view", "lr_finder")
@@ -142,6 +144,11 @@ ACTIONS: tuple[Action, ...] = (
         modes=_QUEUEING,
     ),
     Action(
+        "continue_run", ("c",), "continue", "Go on from one of the run's checkpoints as a new run: more steps, another "
+        "lr, other dropout.", "Runs", when=_in("finished", "stopped", "diverged", "failed", "cancelled", "paused"),
+        footer=2, synonyms="child resume more steps fine-tune branch", modes=_RUN_VIEW,
+    ),
+    Action(
         "trash", ("d",), "trash", "Put the run away; its data stays.", "Runs",
         when=_has_run, footer=7, synonyms="delete remove", modes=("runs", "lr_finder"),
     ),
@@ -153,9 +160,11 @@ ACTIONS: tuple[Action, ...] = (
     Action("cursor_down", ("j", "down"), "down", "Move down.", "Select", shown_key="j ↓", modes=_EVERYWHERE_TO_MOVE),
     Action("cursor_up", ("k", "up"), "up", "Move up.", "Select", shown_key="k ↑", modes=_EVERYWHERE_TO_MOVE),
     Action("cursor_first", ("g", "home"), "first", "Move to the first.", "Select", shown_key="g home",
-           modes=_EVERYWHERE_TO_MOVE),
+           modes=_TABLES),
     Action("cursor_last", ("G", "end"), "last", "Move to the last.", "Select", shown_key="G end",
-           modes=_EVERYWHERE_TO_MOVE),
+           modes=_TABLES),
+    Action("text_first", ("g",), "text's top", "Move to the text's beginning.", "Select", modes=_RUN_VIEW),
+    Action("text_last", ("G",), "text's end", "Move to the text's end.", "Select", modes=_RUN_VIEW),
     Action(
         "mark", ("space",), "mark", "Mark the run: marked runs are drawn over each other.", "Select",
         when=_has_run, footer=2, synonyms="select overlay compare", modes=_RUNS,
@@ -220,15 +229,21 @@ ACTIONS: tuple[Action, ...] = (
            shown_key="shift →", modes=_STEPPING),
     Action("step_back_far", ("shift+left",), "ten back", "Ten characters, or steps, back.", "Step",
            shown_key="shift ←", modes=_STEPPING),
+    Action("step_first", ("home",), "first step", "Go to the run's first step.", "Step", modes=_RUN_VIEW,
+           synonyms="beginning start"),
+    Action("step_last", ("end",), "last step", "Go to the newest step, and along with the run from there.", "Step",
+           modes=_RUN_VIEW, synonyms="live follow newest"),
+    Action("play", ("space",), "play", "Play through the run's steps, or stop.", "Step", modes=_RUN_VIEW,
+           when=_has_run, footer=5, synonyms="replay animate film stop"),
     # Panes
     Action("next_pane", ("tab",), "next pane", "Go to the next pane.", "Panes", when=_has_panes, footer=9,
            modes=_EVERYWHERE_TO_MOVE),
     Action("previous_pane", ("shift+tab",), "previous pane", "Go to the pane before.", "Panes", when=_has_panes,
            modes=_EVERYWHERE_TO_MOVE),
-    Action("previous_tab", ("[",), "previous tab", "Show the tab before: sample, config, log.", "Panes",
-           when=_has_runs, modes=_RUNS_AND_VIEW),
-    Action("next_tab", ("]",), "next tab", "Show the next tab: sample, config, log.", "Panes", when=_has_runs,
-           footer=10, synonyms="sample config log", modes=_RUNS_AND_VIEW),
+    Action("previous_tab", ("[",), "previous tab", "Put the page before into the pane: sample, config, log, …",
+           "Panes", when=_has_runs, modes=_RUNS_AND_VIEW),
+    Action("next_tab", ("]",), "next tab", "Put the next page into the pane: sample, config, log, …",
+           "Panes", when=_has_runs, footer=10, synonyms="sample config log", modes=_RUNS_AND_VIEW),
     Action(
         "zoom", ("z",), "zoom", "Give the pane the whole screen, or give it back.", "Panes",
         when=lambda now: now.runs > 0 and not now.single_pane, footer=11, synonyms="maximize full screen",

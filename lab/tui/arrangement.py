@@ -43,6 +43,10 @@ class Arrangement:
         place = shown.index(self.current) if self.current in shown else 0
         return replace(self, current=shown[(place + by) % len(shown)])
 
+    def with_zoom(self, zoomed: bool) -> Arrangement:
+        """The current pane has the whole screen, or shares it."""
+        return replace(self, zoomed=zoomed)
+
     def to_plain(self) -> dict[str, object]:
         """As JSON values, read back by `from_plain`."""
         return {"panes": list(self.panes), "current": self.current, "zoomed": self.zoomed}

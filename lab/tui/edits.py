@@ -12,7 +12,7 @@ from lab.text import literal, plural
 
 if TYPE_CHECKING:
     from lab.queue.experiment_requests import Plan
-    from lab.store.run_store import RunRow, RunStore
+    from lab.store.run_store import NewRun, RunRow, RunStore
 
 UNDO_DEPTH = 50
 
@@ -98,6 +98,21 @@ class Edits:
 
         self._remember(f"trash {name}", take_back)
         return f"{name} is in the trash"
+
+    def add_child(self, store: RunStore, child: NewRun) -> RunRow:
+        """Queues a run that goes on from another."""
+        from lab.store import lifecycle
+
+        (run,) = store.add_runs([child])
+
+        def take_back(store: RunStore) -> bool:
+            given_up = lifecycle.cancel(store, run.id)
+            if given_up and not store.run(run.id).seconds:
+                store.trash([run.id])
+            return given_up
+
+        self._remember(f"queue {literal(run.name)}", take_back)
+        return run
 
     def climb(self, store: RunStore, database: Path, stages: Sequence[str]) -> str:
         """Queues what is missing of these rungs, from the foot up."""

@@ -15,6 +15,7 @@ from lab.store.run_store import RunStore
 from lab.tui.actions import ACTIONS, ACTIONS_BY_ID, FOOTER_KEYS, Situation, footer_actions
 from lab.tui.screens.composer import ComposerScreen
 from lab.tui.screens.confirm import ConfirmScreen
+from lab.tui.screens.continue_run import ContinueScreen
 from lab.tui.screens.help import HelpScreen
 from lab.tui.screens.ladder import LadderScreen
 from lab.tui.screens.lr_finder import LRFinderScreen
@@ -335,6 +336,46 @@ async def _open(pilot: Any, screen: Any, database: Path) -> None:
     assert pilot.app.screen.run.name == "residual-1"
     await pilot.press("q")
     assert pilot.app.screen is screen
+
+
+@exercises("text_first", "text_last")
+async def _text(pilot: Any, screen: Any, database: Path) -> None:
+    await pilot.resize_terminal(80, 20)
+    go_to(screen, "residual-1")
+    await pilot.press("enter", "[")
+    view = pilot.app.screen
+    await pilot.press("[")
+    assert view.page == "config"
+    pane = view.query_one("#page-config")
+    await until(pilot, lambda: pane.max_scroll_y > 0)
+    await pilot.press("G")
+    await until(pilot, lambda: pane.scroll_y == pane.max_scroll_y)
+    await pilot.press("g")
+    await until(pilot, lambda: pane.scroll_y == 0)
+
+
+@exercises("step_first", "step_last", "play")
+async def _play(pilot: Any, screen: Any, database: Path) -> None:
+    go_to(screen, "residual-1")
+    await pilot.press("enter", "home")
+    view = pilot.app.screen
+    assert view.step == 0
+    await pilot.press("space")
+    await until(pilot, lambda: view.step >= 8)
+    await pilot.press("space")
+    assert not view.playing
+    await pilot.press("end")
+    assert view.cursor is None
+
+
+@exercises("continue_run")
+async def _continue(pilot: Any, screen: Any, database: Path) -> None:
+    add_checkpoints(database, residual_1=(1, 400))
+    go_to(screen, "residual-1")
+    await pilot.press("enter", "c")
+    await until(pilot, lambda: isinstance(pilot.app.screen, ContinueScreen) and pilot.app.screen.checked)
+    await pilot.press(*"100", "enter")
+    await until(pilot, lambda: statuses(database).get("residual-2") == "queued")
 
 
 @exercises("step_forward", "step_back", "step_forward_far", "step_back_far")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 import shutil
@@ -11,17 +12,27 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sample_helpers import add_checkpoints
 from tui_helpers import HOSTILE, lab_app, named, on_screen, opened, statuses, until
 
 from lab.store import lifecycle
 from lab.store.recorder import RunRecorder
-from lab.store.run_store import RunStore
-from lab.tui.run_story import cursor_unit, headline, last_value, rate_at, schedule_text, values_at
-from lab.tui.screens import run_view
+from lab.store.run_store import NewRun, RunStore
+from lab.tui.arrangement import FOUR, PAGES, SIX, Arrangement
+from lab.tui.messages import ReadFailed
+from lab.tui.run_charts import last_value, lineage, rate_at, schedule_text
+from lab.tui.run_story import cursor_unit, headline, in_word_columns, starts_in, values_at, verdict
+from lab.tui.screens import step_actions
+from lab.tui.screens.continue_run import ContinueScreen
 from lab.tui.screens.run_view import RunView
 from lab.tui.screens.runs import RunsScreen
-from lab.tui.snapshot import Curve
+from lab.tui.snapshot import Curve, References, Snapshot
+from lab.tui.theme import LIGHT
+from lab.tui.widgets import run_pages
 from lab.tui.widgets.loss_chart import LossChart
+from lab.tui.widgets.rate_pane import RatePane
 from lab.tui.widgets.run_columns import Look
 from lab.tui.widgets.run_table import RunTable
 
@@ -64,12 +75,14 @@ async def test_enter_opens_the_run_and_escape_or_q_goes_back(database: Path) -> 
             screen = await viewing(pilot)
             assert screen.run.name == "residual-1"
             said = on_screen(app)
-            assert "✓ finished · val 2.083 (8.0 choices) · in 12s (the lecture: 3:17) · 98k chars/s" in said
+            assert "✓ finished" in said
+            assert "finished · val 2.083 (8.0 choices) · 98k chars/s · in 12s (the lecture: 3:17)" in said
+            assert "no LR sweep of this stage yet: lab lr-find residual" in said
+            assert "nothing was recorded of its layers" in said
             assert "bigram by counting 2.49" in said
             assert "Learning rate · constant · 1e-3 at step 400" in said
             assert "Sample at step 400" in said
             assert "[red]brother[/red]\\x1b[2J" in said
-            assert "embedding_dim" in said
             await pilot.press(key)
             assert isinstance(app.screen, RunsScreen)
 
@@ -88,8 +101,8 @@ async def test_the_cursor_moves_every_pane(database: Path) -> None:
         assert "written at 200" in said
         assert "1e-3 at step 396" in said
         assert "you are here" in said
-        assert screen.query_one("#view-loss", LossChart).content.cursor == 396
-        assert screen.query_one("#view-rate", LossChart).content.cursor == 396
+        assert screen.query_one("#page-loss", LossChart).content.cursor == 396
+        assert screen.query_one("#page-lr", RatePane).schedule.content.cursor == 396
         await pilot.press(*["shift+left"] * 8)
         assert screen.step == 76
         assert "its first sample is of step 100" in on_screen(app)
@@ -109,15 +122,17 @@ async def test_a_live_run_is_followed(database: Path) -> None:
     app = lab_app(database)
     async with app.run_test(size=LARGE) as pilot:
         screen = await viewing(pilot, "linear-1")
-        assert "● training 0%, no val yet" in on_screen(app)
+        assert "● training 0%" in on_screen(app)
+        assert "starting" in on_screen(app)
         assert "the first steps are on their way" in on_screen(app)
         recorder.log("train/loss", 0, [4.0 - i / 100 for i in range(100)])
         recorder.log("val/loss", 100, [3.1])
         recorder.sample(100, "written live")
         recorder.progress(step=100, val_loss=3.1, best_val_loss=3.1, best_step=100, seconds=10.0, chars_per_second=5e4)
         recorder.flush()
-        await until(pilot, lambda: "training 25%, healthy so far · val 3.100 (22.2 choices)" in on_screen(app))
-        assert "30s left (the lecture: 17 s) · 50k chars/s" in on_screen(app)
+        await until(pilot, lambda: "healthy so far · val 3.100 (22.2 choices)" in on_screen(app))
+        assert "● training 25%" in on_screen(app)
+        assert "50k chars/s · 30s left (the lecture: 17 s)" in on_screen(app)
         await until(pilot, lambda: "written live" in on_screen(app))
         await pilot.press("shift+left")
         assert screen.step == 60
@@ -135,12 +150,15 @@ async def test_a_diverged_a_failed_and_a_waiting_run(database: Path) -> None:
         await viewing(pilot, "layernorm-1")
         assert "↯ diverged" in on_screen(app)
         assert "the loss is not finite" in on_screen(app)
+        assert "c goes on from its best with a smaller lr" in on_screen(app)
         await pilot.press("]", "escape")
         await viewing(pilot, HOSTILE)
-        assert "[bold]x[/bold]\\x1b[31m" in on_screen(app)
+        assert "failed at step 200 of 400: [bold]x[/bold]\\x1b[31m" in on_screen(app)
+        assert "R tries again from its last checkpoint" in on_screen(app)
         await pilot.press("escape")
         await viewing(pilot, "linear-1")
         assert "◌ waiting 1" in on_screen(app)
+        assert "waits: its turn is next" in on_screen(app)
         assert "waiting: its curve starts when its turn comes" in on_screen(app)
         assert "its first sample comes with its first evaluation" in on_screen(app)
         await pilot.press("left", "shift+left", "right")
@@ -158,7 +176,157 @@ async def test_a_run_that_is_put_away_meanwhile_is_said_to_be_gone(database: Pat
         await until(pilot, lambda: any("no run is selected" in note.message for note in app._notifications))
 
 
+async def test_space_plays_through_the_steps_and_stops(database: Path) -> None:
+    add_samples(database, "residual-1", 0, 100, 400)
+    app = lab_app(database)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await viewing(pilot)
+        await pilot.press("home")
+        await until(pilot, lambda: "written at 0" in on_screen(app))
+        await pilot.press("space")
+        await until(pilot, lambda: "▶ step" in on_screen(app) and screen.step >= 12)
+        await pilot.press("space")
+        stopped_at = screen.step
+        assert "◆ step" in on_screen(app)
+        await pilot.pause(3 * step_actions.PLAY_SECONDS)
+        assert screen.step == stopped_at
+        screen.cursor = 392
+        await pilot.press("space")
+        await until(pilot, lambda: screen.cursor is None and not screen.playing)
+        assert "● step 400 of 400" in on_screen(app)
+        await pilot.press("space", "left")
+        assert not screen.playing, "a key that moves the cursor takes it over"
+
+
+async def test_the_trainers_memory_and_processor_time_are_shown(database: Path) -> None:
+    store = RunStore.open(database)
+    lifecycle.claim(store, store.resolve("linear-1").id)
+    run = store.resolve("linear-1")
+    recorder = RunRecorder(store, run.id, run.attempt, run.steps)
+    for step, (memory, cpu) in {100: (412.0, 99.0), 200: (455.0, 101.0)}.items():
+        recorder.log("memory_mb", step, [memory])
+        recorder.log("cpu_percent", step, [cpu])
+    recorder.progress(step=200)
+    recorder.close()
+    app = lab_app(database)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await viewing(pilot, "linear-1")
+        await until(pilot, lambda: "memory 455 MB  CPU 101%" in on_screen(app))
+        screen.go_to("memory")
+        await until(pilot, lambda: "Memory of the trainer · process 455 MB" in on_screen(app))
+        screen.go_to("CPU")
+        await until(pilot, lambda: "Processor time of the trainer · 101 % of a core" in on_screen(app))
+        await pilot.press(*["shift+left"] * 3)
+        assert "Processor time of the trainer · 99 % of a core" in on_screen(app)
+    store.close()
+
+
+async def test_a_database_that_cannot_be_read_any_more_keeps_what_was_shown(database: Path) -> None:
+    app = lab_app(database)
+    async with app.run_test(size=LARGE) as pilot:
+        await viewing(pilot)
+        app.post_message(ReadFailed("the database cannot be read: disk I/O error"))
+        await until(pilot, lambda: "disk I/O error" in on_screen(app))
+        assert "finished · val 2.083" in on_screen(app)
+
+
+async def test_a_run_that_never_was_is_said_so(database: Path) -> None:
+    app = lab_app(database)
+    async with app.run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        await app.push_screen(RunView("000000"))
+        await until(pilot, lambda: "there is no such run" in on_screen(app))
+        await pilot.press("space", "c", "home", "end", "right", "z", "]", "escape")
+
+
 # What can be done
+
+
+def add_child(path: Path, parent: str, step: int, *, steps: int = 600) -> None:
+    """A child run that has trained from a step of its parent's to step 500, and its parent's checkpoints."""
+    store = RunStore.open(path)
+    row = store.resolve(parent)
+    facts = store.dataset(row.dataset_sha256, row.dataset_kind)
+    assert facts is not None
+    child = NewRun(row.config.replace(steps=steps, lr=1e-4), facts, "child", parent_id=row.id, parent_step=step)
+    (run,) = store.add_runs([child])
+    claimed = lifecycle.claim(store, run.id)
+    assert claimed is not None
+    recorder = RunRecorder(store, run.id, claimed.attempt, steps)
+    recorder.log("train/loss", step + 1, [2.0] * (500 - step))
+    for at in range(step, 501, 50):
+        recorder.log("val/loss", at, [2.05])
+    recorder.progress(step=500, val_loss=2.05, best_val_loss=2.05, best_step=500, seconds=10.0)
+    recorder.close()
+    store.close()
+
+
+async def test_a_child_is_drawn_on_from_its_parents_curve(database: Path) -> None:
+    add_child(database, "residual-1", 300)
+    app = lab_app(database)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await viewing(pilot, "child")
+        assert "goes on from residual-1 at step 300 · steps=600 lr=1e-4" in on_screen(app)
+        parent = named(app, "residual-1").id
+        await until(pilot, lambda: parent in app.snapshot.curves)
+        await pilot.pause()
+        [branch, *_, val] = screen.query_one("#page-loss", LossChart).content.lines
+        assert branch.x.tolist() == [300, 300]
+        assert val.x.min() == 0
+        assert val.x.max() == 500
+        at = val.x.tolist()
+        assert at == sorted(set(at)), "the parent's points after the branch are left out"
+        rates = screen.query_one("#page-lr", RatePane).schedule.content.lines[0]
+        assert rates.y[rates.x <= 300].tolist() == pytest.approx([1e-3] * int((rates.x <= 300).sum()))
+        assert rates.y[rates.x > 300].max() == pytest.approx(1e-4)
+        assert "5s left" in on_screen(app), "what its parent had trained takes no time again"
+        await pilot.press("home")
+        assert "train 3.683" in on_screen(app)
+
+
+async def test_c_queues_a_child_and_opens_it(database: Path) -> None:
+    add_checkpoints(database, residual_1=(100, 400))
+    app = lab_app(database)
+    async with app.run_test(size=LARGE) as pilot:
+        await viewing(pilot)
+        await pilot.press("c")
+        await until(pilot, lambda: isinstance(app.screen, ContinueScreen) and app.screen.checked)
+        assert "goes on at step 400 for 400 steps, to 800" in on_screen(app)
+        assert "1e-3; a tenth of it is 1e-4" in on_screen(app)
+        form = app.screen
+        await pilot.press(*"0", "enter")
+        await until(pilot, lambda: "steps=0 must be at least 1" in on_screen(app))
+        await pilot.press("backspace", *"100", "tab", *"1e-4", "tab", *"2")
+        await until(pilot, lambda: "dropout=2" in on_screen(app))
+        await pilot.press("backspace", "tab", *"layers=1")
+        await until(pilot, lambda: "do not keep the shapes" in on_screen(app))
+        await pilot.press("ctrl+u", *["shift+tab"] * 4, *"77")
+        await until(pilot, lambda: "has no checkpoint '77'" in on_screen(app))
+        await pilot.press("ctrl+u", *"100")
+        await until(pilot, lambda: "goes on at step 100 for 100 steps, to 200" in on_screen(app))
+        assert "lr=1e-4" in on_screen(app)
+        assert app.screen is form
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, RunView) and app.screen.run is not None)
+        child = app.screen.run
+        assert (child.parent_step, child.steps, child.config.lr, child.status) == (100, 200, 1e-4, "queued")
+        await pilot.press("u")
+        await until(pilot, lambda: child.name not in statuses(database))
+
+
+async def test_what_waits_or_has_no_checkpoint_is_not_continued(database: Path) -> None:
+    app = lab_app(database)
+    async with app.run_test(size=SMALL) as pilot:
+        await viewing(pilot, "linear-1")
+        await pilot.press("c")
+        await until(pilot, lambda: any("nothing to go on from" in note.message for note in app._notifications))
+        assert isinstance(app.screen, RunView)
+        await pilot.press("escape")
+        await viewing(pilot, "bigram-1")
+        await pilot.press("c")
+        await until(pilot, lambda: "has no checkpoint yet" in on_screen(app))
+        await pilot.press("enter", "escape")
+        assert isinstance(app.screen, RunView)
 
 
 async def test_pause_and_stop_work_on_the_run_itself(database: Path) -> None:
@@ -189,50 +357,114 @@ async def test_the_chart_is_drawn_as_one_likes(database: Path) -> None:
         assert screen.options.smoothing == 3
 
 
-async def test_zoom_tabs_and_panes(database: Path) -> None:
+async def test_tab_goes_through_the_panes_and_brackets_through_what_one_holds(database: Path) -> None:
     app = lab_app(database)
     async with app.run_test(size=LARGE) as pilot:
         screen = await viewing(pilot)
+        assert screen.page == "loss"
+        assert app.focused is screen.query_one("#page-loss")
         pages = []
         for _ in range(4):
             await pilot.press("tab")
             pages.append((screen.page, app.focused.id))
-        assert pages == [
-            ("learning rate", "view-rate"), ("sample", "view-sample"), ("config", "view-facts"), ("loss", "view-loss"),
-        ]  # fmt: skip
-        await pilot.press("]")
-        assert "cpu fp32, 1 thread" in on_screen(app)
-        assert screen.page == "loss"
-        await pilot.press("[", "shift+tab", "]")
-        assert screen.page == "log"
-        await pilot.press("j", "k", "G", "g", "tab", "z")
-        assert screen.zoomed
-        assert screen.query_one("#view-loss").size.width > 150
-        assert not screen.query_one("#view-sample").display
-        await pilot.press("escape")
-        assert not screen.zoomed
+        names = ("inside", "lr", "sample", "loss")
+        assert pages == [(name, f"page-{name}") for name in names]
+        held = []
+        for _ in range(7):
+            await pilot.press("]")
+            held.append(screen.page)
+        assert held == ["gradient", "speed", "memory", "CPU", "config", "log", "loss"]
+        await pilot.press("[")
+        assert screen.shown_pages == ("log", "inside", "lr", "sample")
+        assert app.focused.id == "page-log"
+        await until(pilot, lambda: "12s of training" in on_screen(app))
+        await pilot.press("[")
+        await until(pilot, lambda: "embedding_dim" in on_screen(app))
+        await pilot.click("#page-sample")
+        assert screen.page == "sample"
+
+
+async def test_zoom_gives_a_pane_the_screen_and_escape_takes_it_back(database: Path) -> None:
+    app = lab_app(database)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await viewing(pilot)
+        await pilot.press("z")
+        assert screen.arrangement.zoomed
+        assert screen.query_one("#page-loss").size.width > 150
+        assert not screen.query_one("#page-sample").display
+        await pilot.press("tab", "tab")
+        assert screen.shown_pages == ("lr",)
+        await pilot.press("]", "j", "k", "G", "g", "escape")
+        assert not screen.arrangement.zoomed
+        assert screen.shown_pages == ("loss", "inside", "gradient", "sample")
         assert app.screen is screen
 
 
-async def test_at_80x24_one_pane_at_a_time(database: Path) -> None:
+async def test_how_the_panes_are_arranged_is_told_and_can_be_given(database: Path) -> None:
+    app = lab_app(database)
+    told: list[dict[str, object]] = []
+
+    def hear(message: Any) -> None:
+        if isinstance(message, RunView.Arranged):
+            told.append(message.values)
+
+    async with app.run_test(size=LARGE, message_hook=hear) as pilot:
+        await opened(pilot)
+        run_id = named(app, "residual-1").id
+        await app.push_screen(RunView(run_id))
+        await pilot.press("tab", "]", "z")
+        assert told[-1] == app.screen.arrangement.to_plain()
+        assert app.screen.shown_pages == ("config",)
+        await pilot.press("escape", "escape")
+        await app.push_screen(RunView(run_id, told[-1]))
+        await pilot.pause()
+        assert app.screen.shown_pages == ("loss", "config", "lr", "sample")
+
+
+async def test_at_80x24_one_page_at_a_time(database: Path) -> None:
     app = lab_app(database)
     async with app.run_test(size=SMALL) as pilot:
         screen = await viewing(pilot)
         seen = {}
-        for page in ("learning rate", "sample", "config", "log", "loss"):
+        for page in (*PAGES[1:], PAGES[0]):
             await pilot.press("tab")
             assert screen.page == page
             seen[page] = on_screen(app)
-        assert "you are here" in seen["learning rate"]
+        assert "you are here" in seen["lr"]
+        assert "no LR sweep of this stage yet" in seen["lr"]
+        assert "no gradient norm was recorded" in seen["gradient"]
+        assert "memory was not recorded" in seen["memory"]
         assert "WARWICK" in seen["sample"]
         assert "embedding_dim" in seen["config"]
         assert "cpu fp32, 1 thread" in seen["log"]
         assert "bigram by counting" in seen["loss"]
         assert all("step 400 of 400" in each and "val 2.083" in each for each in seen.values())
+        await pilot.press("[", "[")
+        assert screen.page == "config"
+        assert "log" in screen.arrangement.panes, "the panes of a large screen stay what they were"
+        await pilot.click("#strip", offset=(10, 0))
+        assert screen.page == "lr"
         await pilot.resize_terminal(*LARGE)
         await until(pilot, lambda: "you are here" in on_screen(app) and "WARWICK" in on_screen(app))
+        assert screen.page == "lr"
         await pilot.resize_terminal(50, 10)
         await until(pilot, lambda: "make the window larger" in on_screen(app))
+
+
+async def test_at_240x70_six_panes(database: Path) -> None:
+    app = lab_app(database)
+    async with app.run_test(size=(240, 70)) as pilot:
+        screen = await viewing(pilot)
+        assert screen.shown_pages == ("loss", "inside", "gradient", "lr", "sample", "log")
+        places = [screen.query_one(f"#page-{page}").region for page in screen.shown_pages]
+        assert places[0].x < places[1].x < places[2].x
+        assert places[0].y == places[1].y == places[2].y < places[3].y == places[4].y == places[5].y
+        await pilot.press("tab", "tab", "]")
+        assert screen.page == "speed"
+        await pilot.resize_terminal(*LARGE)
+        await until(pilot, lambda: len(screen.shown_pages) == 4)
+        await pilot.press("tab")
+        assert screen.page in screen.shown_pages
 
 
 async def test_runs_and_the_run_view_do_not_fight_over_what_is_read(database: Path) -> None:
@@ -270,7 +502,7 @@ def test_values_are_the_last_known_ones_and_never_nan(run: Any) -> None:
     assert last_value(Curve(np.array([5]), np.array([1.0]), (1, 1)), 4) is None
     assert last_value(None, 4) is None
     names = [name for name, _ in values_at(run, {"train/loss": curve}, 15)]
-    assert names == ["step", "lr"]
+    assert names == ["lr"]
 
 
 def test_the_learning_rate_comes_from_the_config_alone(run: Any) -> None:
@@ -286,7 +518,7 @@ def test_the_learning_rate_comes_from_the_config_alone(run: Any) -> None:
 
 def test_the_headline_escapes_what_it_is_given(run: Any) -> None:
     hostile = dataclasses.replace(run, name=HOSTILE, error=HOSTILE)
-    said = headline(hostile, Look()).plain
+    said = headline(hostile, Snapshot(), Look()).plain + verdict(hostile, Snapshot(), Look()).plain
     assert "\x1b" not in said
     assert "\n" not in said
     assert re.search(r"\[bold\]x\[/bold\]", said)
@@ -295,6 +527,75 @@ def test_the_headline_escapes_what_it_is_given(run: Any) -> None:
 def test_a_short_run_moves_a_step_at_a_time(run: Any) -> None:
     assert cursor_unit(dataclasses.replace(run, steps=20)) == 1
     assert cursor_unit(dataclasses.replace(run, steps=200_000)) == 2000
+
+
+def test_how_it_stands_is_said_for_every_status(run: Any) -> None:
+    guessing = {(run.dataset_sha256, run.dataset_kind): References("x", 4.14, 2.49)}
+    snapshot = Snapshot(runs=(run,), references=guessing)
+
+    def said(**changed: Any) -> str:
+        return verdict(dataclasses.replace(run, **changed), snapshot, Look()).plain
+
+    assert said(status="training", step=200).startswith(" healthy so far · val 2.083 (8.0 choices) · 98k chars/s · 12s")
+    assert said(status="training", step=200, val_loss=4.2, best_val_loss=4.2).startswith(" no better than guessing")
+    assert said(status="training", val_loss=2.2, best_step=320).startswith(" val rising since step 320")
+    assert said(status="paused", step=200).startswith(" paused at step 200 of 400 · p lets it go on")
+    assert said(status="stopped", step=200).startswith(" stopped at step 200 of 400 and scored there · R trains it to")
+    assert said(status="cancelled", step=0, val_loss=None).startswith(" given up at step 0 of 400 · R queues it again")
+    assert "c goes on from its best with a smaller lr" in said(status="diverged", error="diverged at step 7")
+    assert len(said(status="failed", error="x" * 500)) < 250
+    sweep = said(kind="lr-sweep", status="training", step=9, val_loss=None, best_val_loss=None, train_loss=3.1)
+    assert sweep.startswith(" training · train 3.100")
+    assert "lecture" not in sweep
+
+
+def test_a_waiting_run_says_when_its_turn_comes(run: Any) -> None:
+    training = dataclasses.replace(run, id="1", status="training", step=100, seconds=10.0, threads=64)
+    first = dataclasses.replace(run, id="2", status="queued", queue_position=1.0, threads=64)
+    second = dataclasses.replace(run, id="3", status="queued", queue_position=2.0, threads=64)
+    snapshot = Snapshot(runs=(run, training, first, second))
+    assert starts_in(first, snapshot) == pytest.approx(30)
+    assert starts_in(second, snapshot) == pytest.approx(42), "a finished run of its kind took twelve seconds"
+    assert "waits, 2 runs before it · starts in about 42s" in verdict(second, snapshot, Look()).plain
+    unknown = Snapshot(runs=(training, first, second))
+    assert starts_in(second, unknown) is None
+    assert verdict(second, unknown, Look()).plain == " waits, 2 runs before it"
+
+
+def test_a_lineage_ends_where_a_parent_is_gone_and_never_goes_round(run: Any) -> None:
+    orphan = dataclasses.replace(run, id="2", parent_id="gone", parent_step=5)
+    assert lineage(Snapshot(runs=(orphan,)), orphan) == [(orphan, 400)]
+    one = dataclasses.replace(run, id="1", parent_id="2", parent_step=5)
+    two = dataclasses.replace(run, id="2", parent_id="1", parent_step=7)
+    assert [each.id for each, _ in lineage(Snapshot(runs=(one, two)), one)] == ["2", "1"]
+
+
+def test_words_stand_in_columns() -> None:
+    assert in_word_columns(["emma", "olivia", "ava", "x\x1b", ""], 20) == "emma     x\\x1b\nolivia   ·\nava"
+    assert in_word_columns(["a" * 40], 10) == "aaaaaaaaa…"
+
+
+@given(moves=st.lists(st.tuples(st.sampled_from(["turn", "move", "page"]), st.integers(-3, 3)), max_size=30))
+def test_panes_never_hold_a_page_twice(moves: list[tuple[str, int]]) -> None:
+    arrangement = Arrangement()
+    for what, by in moves:
+        shown = SIX if by % 2 else FOUR
+        if what == "turn":
+            arrangement = arrangement.turned(by, shown)
+        elif what == "move":
+            arrangement = arrangement.moved(by, shown)
+        else:
+            arrangement = arrangement.with_page(PAGES[by])
+        assert len(set(arrangement.panes)) == 6
+        assert arrangement.page in PAGES
+        again = Arrangement.from_plain(json.loads(json.dumps(arrangement.to_plain())))
+        assert again.panes == arrangement.panes
+        assert again.current == (arrangement.current if arrangement.current in FOUR else 0)
+
+
+@pytest.mark.parametrize("nonsense", [None, 3, [], {}, {"panes": ["loss"] * 6}, {"panes": "loss"}, {"panes": [[]] * 6}])
+def test_a_remembered_arrangement_that_makes_no_sense_is_left(nonsense: object) -> None:
+    assert Arrangement.from_plain(nonsense) == Arrangement()
 
 
 # Pictures
@@ -307,9 +608,9 @@ def pictured(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     add_samples(tmp_path / "runs.db", "blocks-1", 100, 200, 400)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    shown = run_view.config_text
+    shown = run_pages.config_text
     monkeypatch.setattr(
-        run_view, "config_text", lambda run, *how: shown(dataclasses.replace(run, id="000000"), *how)
+        run_pages, "config_text", lambda run, *how: shown(dataclasses.replace(run, id="000000"), *how)
     )  # ids tell when a run was made
     return lab_app(Path("runs.db"))
 
@@ -321,9 +622,17 @@ async def at_a_step(pilot: Any) -> None:
     await pilot.press(*["shift+left"] * 4)
 
 
-def test_run_view_at_160x45(snap_compare: Any, pictured: Any) -> None:
-    assert snap_compare(pictured, terminal_size=LARGE, run_before=at_a_step)
+async def at_a_step_in_light(pilot: Any) -> None:
+    """The same on a light ground."""
+    pilot.app.theme = LIGHT.name
+    await at_a_step(pilot)
 
 
-def test_run_view_at_80x24(snap_compare: Any, pictured: Any) -> None:
-    assert snap_compare(pictured, terminal_size=SMALL, run_before=at_a_step)
+@pytest.mark.parametrize("size", [LARGE, SMALL], ids=["160x45", "80x24"])
+def test_run_view_in_dark(snap_compare: Any, pictured: Any, size: tuple[int, int]) -> None:
+    assert snap_compare(pictured, terminal_size=size, run_before=at_a_step)
+
+
+@pytest.mark.parametrize("size", [LARGE, SMALL], ids=["160x45", "80x24"])
+def test_run_view_in_light(snap_compare: Any, pictured: Any, size: tuple[int, int]) -> None:
+    assert snap_compare(pictured, terminal_size=size, run_before=at_a_step_in_light)

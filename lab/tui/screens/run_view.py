@@ -8,61 +8,52 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Container
+from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
+from textual.widget import Widget
 from textual.widgets import Static
 
-from lab import text
 from lab.errors import LabError
 from lab.tui.actions import Situation, bindings, footer_actions
+from lab.tui.arrangement import FOUR, PAGES, SIX, Arrangement
 from lab.tui.curves import ChartOptions
-from lab.tui.run_story import (
-    cursor_unit,
-    headline,
-    loss_content,
-    loss_key,
-    rate_content,
-    sample_at,
-    schedule_text,
-    values_at,
-)
+from lab.tui.run_charts import VIEW_METRICS, joined_curves, lineage
+from lab.tui.run_story import headline, sample_at, step_line, values_at, verdict
 from lab.tui.screens.chart_actions import ChartActions
 from lab.tui.screens.queue_actions import QueueActions
+from lab.tui.screens.step_actions import StepActions
 from lab.tui.shown import Shown, file_stem, of_curves, of_run, of_text
 from lab.tui.snapshot import Wanted
 from lab.tui.theme import theme_colours
 from lab.tui.widgets.bars import KeyBar, PaneStrip, StatusBar
-from lab.tui.widgets.detail_pane import config_text, log_text
 from lab.tui.widgets.loss_chart import LossChart
 from lab.tui.widgets.run_columns import Look
-from lab.tui.widgets.text_pane import plain_text
+from lab.tui.widgets.run_pages import PAGES_BY_ID, RunFacts, make_page, show_page, tabs_text
+from lab.tui.widgets.text_pane import TextPane
 
 if TYPE_CHECKING:
     from lab.store.run_store import RunRow, SampleRow
 
-FAR = 10
 AGE_SECONDS = 5.0
-PAGES = ("loss", "learning rate", "sample", "config", "log")
-_WIDGETS = {
-    "loss": "view-loss", "learning rate": "view-rate", "sample": "view-sample", "config": "view-facts",
-    "log": "view-facts",
-}  # fmt: skip
+SIX_FROM = (200, 50)
+"""Columns and rows from which on there is room for six panes."""
+SLIDER_SHARE = 0.2
 
 
-class RunView(QueueActions, ChartActions):
-    """One run. Where the cursor is and which page is current live here; the widgets show it."""
+class RunView(QueueActions, ChartActions, StepActions):
+    """One run. Where the cursor is and how the panes are arranged live here; the widgets show it."""
 
     MODE = "run_view"
     CSS_PATH = "run_view.tcss"
     BINDINGS = bindings("run_view", priority=("next_pane", "previous_pane"))
-    AUTO_FOCUS = "#view-loss"
+    AUTO_FOCUS = ""
 
     options: reactive[ChartOptions] = reactive(ChartOptions, init=False)
-    cursor: reactive[int | None] = reactive(None, init=False)
-    """The step that is looked at; None: the newest."""
-    page: reactive[str] = reactive("loss", init=False)
-    zoomed: reactive[bool] = reactive(False, init=False)
+    arrangement: reactive[Arrangement] = reactive(Arrangement, init=False)
+    single_page: reactive[str] = reactive("loss", init=False)
+    """The page that is shown where there is room for one alone."""
 
     @dataclass
     class SamplesRead(Message):
@@ -70,28 +61,33 @@ class RunView(QueueActions, ChartActions):
 
         samples: tuple[SampleRow, ...]
 
-    def __init__(self, run_id: str) -> None:
+    @dataclass
+    class Arranged(Message):
+        """A person has arranged the panes otherwise: `Arrangement.to_plain`, for whoever remembers it."""
+
+        values: dict[str, object]
+
+    def __init__(self, run_id: str, arrangement: object = None) -> None:
+        """Of a run; `arrangement` as an earlier `Arranged` told it."""
         super().__init__()
         self.run_id = run_id
         self.samples: tuple[SampleRow, ...] | None = None
-        self.facts_tab = "config"
+        self.set_reactive(RunView.arrangement, Arrangement.from_plain(arrangement))
+        self.set_reactive(RunView.single_page, self.arrangement.page)
         self._samples_at: tuple[object, ...] = ()
-        self._facts_shown: tuple[object, ...] = ()
+        self._sizes: dict[str, Size] = {}
+        self._seen = False
 
     def compose(self) -> ComposeResult:
-        """The headline, the four panes, and the values at the cursor."""
+        """The headline, the panes, the values at the cursor, and how the run stands."""
         yield StatusBar(id="status")
         yield Static(id="headline", markup=False)
         yield PaneStrip(PAGES, id="strip")
-        with Horizontal(id="cockpit"):
-            with Vertical(id="view-left"):
-                yield LossChart(id="view-loss").add_class("pane")
-                yield LossChart(id="view-rate").add_class("pane")
-            with Vertical(id="view-right"):
-                for name in ("view-sample", "view-facts"):
-                    with VerticalScroll(id=name, classes="pane"):
-                        yield Static(markup=False)
+        with Container(id="cockpit"):
+            for page in PAGES:
+                yield make_page(page)
         yield Static(id="values", markup=False)
+        yield Static(id="verdict", markup=False)
         yield Static(self.too_small, id="too-small", markup=False)
         yield KeyBar(id="keys")
 
@@ -101,7 +97,10 @@ class RunView(QueueActions, ChartActions):
         for name in ("snapshot", "loaded", "problem", "worker"):
             self.watch(self.app, name, self._app_changed)
         self.app.theme_changed_signal.subscribe(self, lambda _: self._app_changed())
+        self.screen_layout_refresh_signal.subscribe(self, lambda _: self._laid_out())
         self.set_interval(AGE_SECONDS, self._app_changed)
+        self._arrange()
+        self._pane(self.page).focus()
 
     def on_screen_resume(self) -> None:
         """What is wanted of the database may have been something else meanwhile."""
@@ -112,7 +111,7 @@ class RunView(QueueActions, ChartActions):
     @property
     def run(self) -> RunRow | None:
         """The run, as it was last read; None where it is gone."""
-        return next((run for run in self.lab.snapshot.runs if run.id == self.run_id), None)
+        return self.lab.snapshot.by_id.get(self.run_id)
 
     @property
     def drawn(self) -> tuple[str, ...]:
@@ -120,15 +119,26 @@ class RunView(QueueActions, ChartActions):
         return (self.run_id,)
 
     @property
-    def step(self) -> int:
-        """The step that every pane shows: the cursor's, or the newest."""
-        run = self.run
-        newest = run.step if run else 0
-        return newest if self.cursor is None else min(self.cursor, newest)
+    def shown_panes(self) -> tuple[int, ...]:
+        """The panes that there is room for, in reading order."""
+        width, height = self.app.size
+        return SIX if width >= SIX_FROM[0] and height >= SIX_FROM[1] else FOUR
+
+    @property
+    def page(self) -> str:
+        """The page that has the keys."""
+        return self.single_page if self.single else self.arrangement.page
+
+    @property
+    def shown_pages(self) -> tuple[str, ...]:
+        """The pages on the screen, in reading order."""
+        if self.single or self.arrangement.zoomed:
+            return (self.page,)
+        return tuple(self.arrangement.panes[pane] for pane in self.shown_panes)
 
     def pointed_at(self) -> list[str]:
         """What the current page is about."""
-        about = {"loss": ["val", "train", "choices"], "learning rate": ["lr", "schedule"], "sample": ["a sample"]}
+        about = {"loss": ["val", "train", "choices"], "lr": ["lr", "schedule"], "sample": ["a sample"]}
         return [*about.get(self.page, ["status"]), self.run.stage if self.run else ""]
 
     def in_view(self) -> list[str]:
@@ -144,8 +154,7 @@ class RunView(QueueActions, ChartActions):
         if self.page == "sample" and (sample := sample_at(self.samples or (), self.step)) is not None:
             page = [of_text(f"sample at step {sample.step:,}", sample.text, f"{file_stem(run.name)}-sample.txt")]
         elif self.page == "log":
-            log = plain_text(self.query_one("#view-facts Static", Static).content, 0)
-            page = [of_text("log", log, f"{file_stem(run.name)}-log.txt")]
+            page = [of_text("log", self.query_one("#page-log", TextPane).plain, f"{file_stem(run.name)}-log.txt")]
         return [*page, *of_run(run), *of_curves(self.lab.snapshot, self.drawn)]
 
     @property
@@ -159,21 +168,8 @@ class RunView(QueueActions, ChartActions):
             undo=self.lab.edits.next_undo,
             pane=self.page,
             single_pane=self.single,
-            zoomed=self.zoomed,
+            zoomed=self.arrangement.zoomed,
             loaded=self.lab.loaded,
-        )
-
-    def look(self) -> Look:
-        """What colours and ages depend on."""
-        snapshot = self.lab.snapshot
-        waiting = [run for run in snapshot.runs if run.status == "queued"]
-        waiting.sort(key=lambda run: run.queue_position or 0.0)
-        return Look(
-            now=self.lab.clock(),
-            dark=self.app.current_theme.dark,
-            colours=theme_colours(self.app.theme_variables),
-            slots=snapshot.slots,
-            places={run.id: place for place, run in enumerate(waiting, start=1)},
         )
 
     # Showing it
@@ -181,7 +177,9 @@ class RunView(QueueActions, ChartActions):
     def _app_changed(self) -> None:
         if not (self.is_current and self.is_whole):
             return
-        self.lab.reader.want(Wanted(curves=(self.run_id,), detail=self.run_id))
+        run, snapshot = self.run, self.lab.snapshot
+        drawn = [each.id for each, _ in lineage(snapshot, run)] if run else [self.run_id]
+        self.lab.reader.want(Wanted(curves=tuple(drawn), detail=self.run_id, metrics=VIEW_METRICS))
         self._read_samples()
         self._show()
 
@@ -212,180 +210,182 @@ class RunView(QueueActions, ChartActions):
         self._show()
 
     def _show(self) -> None:
-        if not self.is_mounted:
+        if not (self.is_mounted and self.is_whole):
             return
         self._arrange()
-        run, look = self.run, self.look()
+        run, look = self.run, self.look_of_app()
         colours = theme_colours(self.app.theme_variables)
         if run is None:
-            said = "the run is gone: it was put away" if self.lab.loaded else "opening the database…"
-            self.query_one("#headline", Static).update(Text(f" {said}", look.colour("warning")))
+            self.query_one("#headline", Static).update(self._absence(look), layout=False)
+            self.query_one("#values", Static).update("", layout=False)
+            self.query_one("#verdict", Static).update("", layout=False)
         else:
-            self.query_one("#headline", Static).update(headline(run, look), layout=False)
-            self._show_charts(run, look)
-            self._show_sample(run, look)
-            self._show_facts(run, look)
+            self._seen = True
+            snapshot = self.lab.snapshot
+            self.query_one("#headline", Static).update(headline(run, snapshot, look), layout=False)
+            self.query_one("#verdict", Static).update(verdict(run, snapshot, look), layout=False)
             self._show_values(run, look)
+            self._show_pages(run, look)
         self.query_one(KeyBar).show(footer_actions(self.situation), colours)
         self.query_one(PaneStrip).show(PAGES.index(self.page), colours)
         self.show_status()
 
-    def _show_charts(self, run: RunRow, look: Look) -> None:
-        loss, rate = self.query_one("#view-loss", LossChart), self.query_one("#view-rate", LossChart)
+    def _absence(self, look: Look) -> Text:
+        """Why there is no run to show."""
+        if self._seen:
+            return Text(" the run is gone: it was put away · esc goes back", look.colour("warning"))
+        if self.lab.problem:
+            return Text(" the database cannot be read: see lab doctor · esc goes back", look.colour("warning"))
+        if self.lab.loaded and self.lab.snapshot.detail is not None:
+            return Text(" there is no such run · esc goes back", look.colour("warning"))
+        return Text(" reading…", look.colour("text-muted"))
+
+    def _show_pages(self, run: RunRow, look: Look) -> None:
         snapshot = self.lab.snapshot
-        at = None if self.cursor is None else self.step
-        if loss.content.key != loss_key(snapshot, run, self.options, at, look):
-            content = loss_content(snapshot, run, self.options, at, look)
-            loss.show(content)
-            loss.border_title = self.chart_heading(content)
-        rate.show(rate_content(run, self.options, self.step, look))
-        rate.border_title = Text(schedule_text(run, self.step))
-
-    def _show_sample(self, run: RunRow, look: Look) -> None:
-        pane = self.query_one("#view-sample", VerticalScroll)
-        sample = sample_at(self.samples, self.step) if self.samples is not None else None
-        pane.border_title = Text(f"Sample at step {sample.step:,}" if sample else "Sample")
-        muted = look.colour("text-muted")
-        if sample is not None:
-            said = Text(text.literal(sample.text, lines=True))
-        elif self.samples is None:
-            said = Text("reading…", muted)
-        elif self.samples:
-            said = Text(f"its first sample is of step {self.samples[0].step:,}", muted)
-        elif run.status in ("queued", "training"):
-            said = Text("its first sample comes with its first evaluation", muted)
-        else:
-            said = Text("it wrote no sample", muted)
-        pane.query_one(Static).update(said)
-
-    def _show_facts(self, run: RunRow, look: Look) -> None:
-        pane = self.query_one("#view-facts", VerticalScroll)
-        detail = self.lab.snapshot.detail
-        known = detail.events if detail is not None and detail.run_id == run.id else ()
-        width = pane.scrollable_content_region.width
-        shown = (run, known, self.facts_tab, width, look.dark, tuple(look.colours.values()))
-        if shown == self._facts_shown:
-            return
-        self._facts_shown = shown
-        title = Text()
-        for name in ("config", "log"):
-            current = name == self.facts_tab
-            style = f"bold {look.colour('foreground')}" if current else look.colour("text-muted")
-            title.append(f"{' · ' if title else ''}", look.colour("border"))
-            title.append(name.capitalize(), style)
-        pane.border_title = title
-        content = log_text(run, known, look) if self.facts_tab == "log" else config_text(run, look, width)
-        pane.query_one(Static).update(content)
-        if self.facts_tab == "log":
-            pane.scroll_end(animate=False)
+        detail = snapshot.detail
+        facts = RunFacts(
+            run=run,
+            snapshot=snapshot,
+            options=self.options,
+            step=self.step,
+            held=self.cursor is not None,
+            samples=self.samples,
+            events=detail.events if detail is not None and detail.run_id == run.id else None,
+            look=look,
+        )
+        for page in self.shown_pages:
+            pane = self._pane(page)
+            heading = show_page(pane, page, facts)
+            if page == "loss" and isinstance(pane, LossChart):
+                heading = self.chart_heading(pane.content).plain
+            pane.border_title = Text(heading)
+            room = pane.size.width - 4
+            current = page == self.page and not self.single
+            pane.border_subtitle = tabs_text(page, self.shown_pages, room, look) if current else ""
 
     def _show_values(self, run: RunRow, look: Look) -> None:
-        muted = look.colour("text-muted")
-        said = Text(" ", no_wrap=True, overflow="ellipsis")
-        said.append("◆ " if self.cursor is not None else "● ", look.colour("accent"))
-        for name, value in values_at(run, self.lab.snapshot.curves.get(run.id, {}), self.step):
-            said.append(f"{name} ", muted)
-            said.append(f"{value}   ", "bold")
+        snapshot = self.lab.snapshot
+        width = round(SLIDER_SHARE * self.app.size.width) if self.app.size.width >= 100 else 10
+        held = self.cursor is not None
+        said = step_line(run, self.step, held=held, playing=self.playing, width=width, look=look)
+        for name, value in values_at(run, joined_curves(snapshot, run), self.step):
+            said.append(f"{name} ", look.colour("text-muted"))
+            said.append(f"{value}  ", "bold")
         self.query_one("#values", Static).update(said, layout=False)
 
+    def _pane(self, page: str) -> Widget:
+        return self.query_one(f"#page-{page.casefold()}")
+
     def _arrange(self) -> None:
-        """Shows the panes that there is room for."""
-        alone = self.single or self.zoomed
+        """Shows the pages that there is room for, in their order."""
         self.show_size()
+        pages = self.shown_pages
+        for name, count in (("-one", 1), ("-four", len(FOUR)), ("-six", len(SIX))):
+            self.set_class(len(pages) == count, name)
         self.set_class(self.single, "-single")
-        self.set_class(alone, "-alone")
-        current = _WIDGETS[self.page]
-        shown = {name: not alone or name == current for name in _WIDGETS.values()}
-        shown["view-left"] = shown["view-loss"] or shown["view-rate"]
-        shown["view-right"] = shown["view-sample"] or shown["view-facts"]
-        for name, is_shown in shown.items():
-            self.query_one(f"#{name}").display = is_shown
+        order = {page: pages.index(page) if page in pages else len(pages) for page in PAGES}
+        for page in PAGES:
+            self._pane(page).display = page in pages
+        cockpit = self.query_one("#cockpit")
+        wanted = sorted(PAGES, key=order.__getitem__)
+        if [PAGES_BY_ID[child.id or ""] for child in cockpit.children] != wanted:
+            cockpit.sort_children(key=lambda child: wanted.index(PAGES_BY_ID[child.id or ""]))
 
     def on_resize(self, event: events.Resize) -> None:
         """Panes come and go with the room there is."""
-        if self.is_mounted:
+        if self.is_mounted and self.is_whole:
             self._arrange()
-            self.call_after_refresh(self._show)
+
+    def _laid_out(self) -> None:
+        """Texts and tabs are fitted to the panes once these have their sizes."""
+        sizes = {page: self._pane(page).size for page in self.shown_pages} if self.is_whole else {}
+        if sizes != self._sizes:
+            self._sizes = sizes
+            self._show()
 
     def watch_options(self) -> None:
-        """The chart is drawn another way."""
+        """The charts are drawn another way."""
         self._show()
 
     def watch_cursor(self) -> None:
         """Every pane follows."""
         self._show()
 
-    # The cursor
-
-    def action_step_forward(self, units: int = 1) -> None:
-        """Moves the cursor on; at the newest step it goes along with the run."""
-        run = self.run
-        if run is None:
-            return
-        unit = cursor_unit(run)
-        place = self.step // unit if units > 0 else -(-self.step // unit)
-        target = max(0, (place + units) * unit)
-        self.cursor = None if target >= run.step else target
-
-    def action_step_back(self) -> None:
-        """Moves the cursor back."""
-        self.action_step_forward(-1)
-
-    def action_step_forward_far(self) -> None:
-        """Moves it on by ten."""
-        self.action_step_forward(FAR)
-
-    def action_step_back_far(self) -> None:
-        """Moves it back by ten."""
-        self.action_step_forward(-FAR)
+    def watch_playing(self, playing: bool) -> None:
+        """The sign before the step says so."""
+        super().watch_playing(playing)
+        self._show()
 
     # Panes
 
+    def watch_arrangement(self, before: Arrangement, after: Arrangement) -> None:
+        """The panes change; whoever remembers them is told."""
+        if before != after:
+            self.post_message(self.Arranged(after.to_plain()))
+            if not self.single:
+                self._focus_page()
+
+    def watch_single_page(self) -> None:
+        """Another page fills the screen."""
+        if self.single:
+            self._focus_page()
+
+    def _focus_page(self) -> None:
+        if self.is_mounted and self.is_whole:
+            self._arrange()
+            self._pane(self.page).focus()
+            self._show()
+
     def go_to(self, page: str) -> None:
-        """Shows a page and gives it the keys."""
-        self.page = page
-        if page in ("config", "log"):
-            self.facts_tab = page
-        self._show()
-        self.query_one(f"#{_WIDGETS[page]}").focus()
+        """Shows a page and gives it the keys: where it is, else in the current pane."""
+        self.single_page = page
+        held = [pane for pane in self.shown_panes if self.arrangement.panes[pane] == page]
+        if held:
+            self.arrangement = self.arrangement.moved(0, (held[0],))
+        elif not self.single:
+            self.arrangement = self.arrangement.with_page(page)
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """The pane that has the keys is the current one."""
-        pages = [page for page in PAGES if _WIDGETS[page] == event.widget.id]
-        if self.is_whole and pages and self.page not in pages:
-            self.page = self.facts_tab if len(pages) > 1 else pages[0]
-            self._show()
+        page = PAGES_BY_ID.get(event.widget.id or "", "")
+        late = event.widget is not self.focused
+        if self.is_whole and not late and page in self.shown_pages and page != self.page:
+            self.go_to(page)
 
     @on(PaneStrip.Chosen)
     def _strip_clicked(self, event: PaneStrip.Chosen) -> None:
         self.go_to(PAGES[event.place])
 
+    def _next(self, by: int) -> None:
+        """The next page of all, where one fills the small screen."""
+        self.go_to(PAGES[(PAGES.index(self.single_page) + by) % len(PAGES)])
+
     def action_next_pane(self, by: int = 1) -> None:
-        """Goes to the next pane; where one fills the screen, to the next page."""
-        pages = PAGES if self.single else (*PAGES[:3], self.facts_tab)
-        self.go_to(pages[(pages.index(self.page) + by) % len(pages)])
+        """Goes to the next pane."""
+        if self.single:
+            self._next(by)
+        else:
+            self.arrangement = self.arrangement.moved(by, self.shown_panes)
 
     def action_previous_pane(self) -> None:
         """Goes to the pane before."""
         self.action_next_pane(-1)
 
-    def action_next_tab(self) -> None:
-        """Config or log."""
-        self.facts_tab = "log" if self.facts_tab == "config" else "config"
-        if self.single or self.zoomed or self.page in ("config", "log"):
-            self.go_to(self.facts_tab)
+    def action_next_tab(self, by: int = 1) -> None:
+        """The pane holds its next page."""
+        if self.single:
+            self._next(by)
         else:
-            self._show()
+            self.arrangement = self.arrangement.turned(by, self.shown_panes)
 
     def action_previous_tab(self) -> None:
-        """Config or log."""
-        self.action_next_tab()
+        """The pane holds its page before."""
+        self.action_next_tab(-1)
 
     def action_zoom(self) -> None:
         """Gives the pane the whole screen, or gives it back."""
         if not self.single:
-            self.zoomed = not self.zoomed
-            self._show()
+            self.arrangement = self.arrangement.with_zoom(not self.arrangement.zoomed)
 
     def action_mode_runs(self) -> None:
         """Goes to the runs; where the run was opened from there, by leaving it."""
@@ -396,16 +396,35 @@ class RunView(QueueActions, ChartActions):
 
     def action_back(self) -> None:
         """Leaves the zoom, or the run."""
-        if self.zoomed:
+        if self.arrangement.zoomed and not self.single:
             self.action_zoom()
         else:
             self.dismiss()
 
+    # What can be done
+
+    def action_continue_run(self) -> None:
+        """Opens the form of a child run, of a run that is not being trained."""
+        from lab.tui.screens.continue_run import ContinueScreen, why_not
+
+        run, lab = self.run, self.lab
+        refused = why_not(run)
+        if run is None or refused:
+            lab.notify(refused, severity="warning", markup=False)
+            return
+
+        def queued(child_id: str | None) -> None:
+            if child_id:
+                lab.minder.retry_now()
+                self.open_run(child_id)
+
+        self.app.push_screen(ContinueScreen(run), queued)
+
     # Scrolling
 
     def _scroll(self, how: str) -> None:
-        pane = self.query_one(f"#{_WIDGETS[self.page]}")
-        if isinstance(pane, VerticalScroll):
+        pane = self._pane(self.page)
+        if isinstance(pane, TextPane):
             getattr(pane, how)()
 
     def action_cursor_down(self) -> None:
@@ -416,10 +435,10 @@ class RunView(QueueActions, ChartActions):
         """Moves the text."""
         self._scroll("action_scroll_up")
 
-    def action_cursor_first(self) -> None:
+    def action_text_first(self) -> None:
         """Moves to the text's beginning."""
         self._scroll("action_scroll_home")
 
-    def action_cursor_last(self) -> None:
+    def action_text_last(self) -> None:
         """Moves to the text's end."""
         self._scroll("action_scroll_end")

@@ -23,11 +23,13 @@ class TextPane(VerticalScroll):
         """One text."""
         yield Static(markup=False)
 
-    def show(self, said: RenderableType, key: object) -> None:
-        """Shows a text, unless it is the present one: equal keys look the same."""
-        if key != self._key:
-            self._key = key
-            self.query_one(Static).update(said)
+    def show(self, said: RenderableType, key: object) -> bool:
+        """Shows a text, unless it is the present one: equal keys look the same. Tells whether it was another."""
+        if key == self._key:
+            return False
+        self._key = key
+        self.query_one(Static).update(said)
+        return True
 
     @property
     def plain(self) -> str:

@@ -1,0 +1,247 @@
+"""The charts of one run: its losses after those of the runs before it, its learning rate, and its other metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lab import text
+from lab.config.schedule import learning_rate
+from lab.errors import ConfigError
+from lab.tui.chart_frame import ChartContent, Line
+from lab.tui.curves import ChartOptions, chart_content, chart_key
+from lab.tui.snapshot import Curve, Snapshot
+from lab.tui.theme import blend
+from lab.tui.widgets.run_columns import Look, shown_value
+
+if TYPE_CHECKING:
+    from lab.store.run_store import RunRow
+
+RATE_POINTS = 400
+_LOSSES = ("train/loss", "val/loss")
+
+
+@dataclass(frozen=True)
+class MetricPage:
+    """What a page draws beside losses and learning rate: metrics in one unit, each with its own name."""
+
+    heading: str
+    metrics: tuple[tuple[str, str], ...]
+    unit: str
+    nothing: str
+    """Said of a run that has ended and recorded none."""
+
+
+METRIC_PAGES: Mapping[str, MetricPage] = {
+    "gradient": MetricPage(
+        "Gradient norm", (("grad_norm", ""),), "", "no gradient norm was recorded of this run",
+    ),
+    "speed": MetricPage(
+        "Speed", (("chars_per_second", ""),), "chars/s", "no speed was recorded of this run",
+    ),
+    "memory": MetricPage(
+        "Memory of the trainer", (("memory_mb", "process"), ("gpu_memory_mb", "GPU, peak")), "MB",
+        "its trainer's memory was not recorded: lab did not do that yet, or another program trained it",
+    ),
+    "CPU": MetricPage(
+        "Processor time of the trainer", (("cpu_percent", ""),), "% of a core",
+        "its trainer's processor time was not recorded: lab did not do that yet, or another program trained it",
+    ),
+}  # fmt: skip
+
+VIEW_METRICS = ("grad_norm", "lr", "memory_mb", "gpu_memory_mb", "cpu_percent")
+"""What the run view reads of a run beside its losses and its speed."""
+
+
+# Where a run comes from
+
+
+def lineage(snapshot: Snapshot, run: RunRow) -> list[tuple[RunRow, int]]:
+    """The runs that a run went on from, oldest first, each with the step up to which it counts; itself last."""
+    chain = [(run, run.steps)]
+    seen = {run.id}
+    while (child := chain[0][0]).parent_id and child.parent_id not in seen:
+        parent = snapshot.by_id.get(child.parent_id)
+        if parent is None or child.parent_step is None:
+            break
+        seen.add(parent.id)
+        chain.insert(0, (parent, child.parent_step))
+    return chain
+
+
+def joined_curves(snapshot: Snapshot, run: RunRow) -> Mapping[str, Curve]:
+    """A run's curves, the losses with those of the runs before it in front, up to where it went on from them."""
+    own = snapshot.curves.get(run.id, {})
+    chain = lineage(snapshot, run)
+    if len(chain) == 1:
+        return own
+    return dict(own) | {metric: _joined(snapshot, chain, metric) for metric in _LOSSES}
+
+
+def _joined(snapshot: Snapshot, chain: list[tuple[RunRow, int]], metric: str) -> Curve:
+    steps, values, versions = [], [], []
+    after = -1
+    for run, until in chain:
+        curve = snapshot.curves.get(run.id, {}).get(metric)
+        if curve is not None:
+            keep = (curve.steps > after) & (curve.steps <= until)
+            steps.append(curve.steps[keep])
+            values.append(curve.values[keep])
+            versions.append((run.id, curve.version))
+        after = until
+    if not steps:
+        return Curve(np.zeros(0, dtype=int), np.zeros(0), (0, 0))
+    joined = np.concatenate(steps)
+    return Curve(joined, np.concatenate(values), (hash(tuple(versions)), len(joined)))
+
+
+# Loss
+
+
+def loss_content(
+    snapshot: Snapshot, run: RunRow, options: ChartOptions, cursor: int | None, look: Look
+) -> ChartContent:
+    """The losses over all steps, the branch from the run before marked, with the cursor."""
+    joined = replace(snapshot, curves={run.id: joined_curves(snapshot, run)})
+    content = chart_content(joined, [run.id], options, dark=look.dark, background=look.colours["background"])
+    lines = list(content.lines)
+    if run.parent_step is not None and lines:
+        lines.insert(0, _upright(float(run.parent_step), lines, look))
+    key = loss_key(snapshot, run, options, cursor, look)
+    return replace(content, key=key, lines_key=key[:-1], lines=lines, x_to=float(run.steps), cursor=cursor)
+
+
+def loss_key(
+    snapshot: Snapshot, run: RunRow, options: ChartOptions, cursor: int | None, look: Look
+) -> tuple[object, ...]:
+    """Equal where `loss_content` would look the same; the cursor last."""
+    runs = [each.id for each, _ in lineage(snapshot, run)]
+    return (chart_key(snapshot, runs, options, dark=look.dark, background=look.colours["background"]), cursor)
+
+
+def _upright(x: float, lines: list[Line], look: Look) -> Line:
+    """A line across the chart where the run branched off."""
+    values = np.concatenate([line.y[np.isfinite(line.y)] for line in lines])
+    span = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+    colour = blend(look.colours["accent"], look.colours["background"], 0.6)
+    return Line(np.array([x, x]), np.array(span), colour, in_range=False)
+
+
+# Learning rate
+
+
+def rate_at(run: RunRow, step: int) -> float | None:
+    """The learning rate of a step by the run's config; None where that cannot be read, or does not say."""
+    if run.kind != "training":
+        return None
+    try:
+        return learning_rate(run.config, max(1, min(step, run.steps)))
+    except ConfigError:
+        return None
+
+
+def rate_content(snapshot: Snapshot, run: RunRow, options: ChartOptions, here: int, look: Look) -> ChartContent:
+    """The learning rate over all steps: by the schedule, else as it was recorded; and where the run is."""
+    colour = look.colour_of(run.id)
+    chain = lineage(snapshot, run)
+    recorded = snapshot.curves.get(run.id, {}).get("lr")
+    version = recorded.version if recorded is not None and rate_at(run, 1) is None else None
+    lines_key = ("rate", tuple(each.id for each, _ in chain), options, look.dark, look.colours["background"], version)
+    return ChartContent(
+        key=(*lines_key, here),
+        lines_key=lines_key,
+        lines=[Line(*_rates(chain, run, recorded), colour)],
+        log_x=options.log_x,
+        log_y=options.log_y or run.kind == "lr-sweep",
+        whole_range=True,
+        x_to=float(run.steps),
+        cursor=float(here),
+        cursor_label="you are here",
+        nothing="its learning rate is not known",
+    )
+
+
+def _rates(chain: list[tuple[RunRow, int]], run: RunRow, recorded: Curve | None) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and learning rates: of the schedules of the run and those before it, else of what was recorded."""
+    if rate_at(run, 1) is None:
+        return (recorded.steps.astype(float), recorded.values) if recorded is not None else (np.zeros(0), np.zeros(0))
+    steps = np.unique(np.linspace(1, max(1, run.steps), min(max(1, run.steps), RATE_POINTS)).astype(int))
+    ends = [until for _, until in chain[:-1]]
+    rates = [rate_at(chain[int(np.searchsorted(ends, step))][0], int(step)) for step in steps]
+    return steps.astype(float), np.array([np.nan if rate is None else rate for rate in rates], dtype=float)
+
+
+def schedule_text(run: RunRow, here: int, recorded: float | None = None) -> str:
+    """The schedule in words, and the learning rate at a step."""
+    parts = ["Learning rate"]
+    rate = rate_at(run, here)
+    if rate is not None:
+        parts.append(run.config.schedule)
+        if run.config.warmup_steps:
+            parts.append(f"{run.config.warmup_steps:,} steps of warm-up")
+    else:
+        rate = recorded
+    if rate is not None:
+        parts.append(f"{short_rate(rate)} at step {here:,}")
+    return " · ".join(parts)
+
+
+def short_rate(rate: float) -> str:
+    """A learning rate in three digits, as one types it."""
+    return shown_value(float(f"{rate:.3g}"))
+
+
+# Other metrics
+
+
+def metric_content(
+    page: MetricPage, snapshot: Snapshot, run: RunRow, options: ChartOptions, cursor: int | None, look: Look
+) -> ChartContent:
+    """A page's metrics over the steps, in one unit."""
+    curves = snapshot.curves.get(run.id, {})
+    known = [(curves[metric], name) for metric, name in page.metrics if metric in curves and len(curves[metric].steps)]
+    colours = (look.colour_of(run.id), look.colour("secondary"))
+    lines_key = (page.heading, run.id, tuple(curve.version for curve, _ in known), options, look.dark, colours)
+    return ChartContent(
+        key=(*lines_key, cursor, run.status),
+        lines_key=lines_key,
+        lines=[
+            Line(curve.steps.astype(float), curve.values, colour, name)
+            for (curve, name), colour in zip(known, colours, strict=False)
+        ],
+        log_x=options.log_x,
+        log_y=options.log_y,
+        whole_range=options.whole_range or page.heading != "Gradient norm",
+        x_to=float(run.steps),
+        cursor=cursor,
+        nothing="it comes with the first evaluations" if run.status in ("queued", "training") else page.nothing,
+    )
+
+
+def metric_heading(page: MetricPage, snapshot: Snapshot, run: RunRow, step: int) -> str:
+    """What a page draws, and the values at a step."""
+    curves = snapshot.curves.get(run.id, {})
+    said = [page.heading]
+    for metric, name in page.metrics:
+        value = last_value(curves.get(metric), step)
+        if value is not None:
+            said.append(f"{name} {short_number(value)} {page.unit}".strip())
+    return " · ".join(said)
+
+
+def short_number(value: float) -> str:
+    """Three digits, or a count with its suffix."""
+    return text.si(value) if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def last_value(curve: Curve | None, step: int) -> float | None:
+    """A curve's value at the last of its steps up to this one; None where it has none or it is not finite."""
+    if curve is None:
+        return None
+    place = int(np.searchsorted(curve.steps, step, side="right")) - 1
+    if place < 0 or not np.isfinite(curve.values[place]):
+        return None
+    return float(curve.values[place])
