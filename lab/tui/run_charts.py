@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lab import text
+from lab.analysis.smoothing import smooth
 from lab.config.schedule import learning_rate
 from lab.errors import ConfigError
 from lab.tui.chart_frame import ChartContent, Line
-from lab.tui.curves import ChartOptions, chart_content, chart_key
+from lab.tui.curves import SMOOTHINGS, ChartOptions, chart_content, chart_key
 from lab.tui.snapshot import Curve, Snapshot
 from lab.tui.theme import blend
 from lab.tui.widgets.run_columns import Look, shown_value
@@ -33,11 +34,13 @@ class MetricPage:
     unit: str
     nothing: str
     """Said of a run that has ended and recorded none."""
+    noisy: bool = False
+    """Whether it is smoothed as the loss is."""
 
 
 METRIC_PAGES: Mapping[str, MetricPage] = {
     "gradient": MetricPage(
-        "Gradient norm", (("grad_norm", ""),), "", "no gradient norm was recorded of this run",
+        "Gradient norm", (("grad_norm", ""),), "", "no gradient norm was recorded of this run", noisy=True,
     ),
     "speed": MetricPage(
         "Speed", (("chars_per_second", ""),), "chars/s", "no speed was recorded of this run",
@@ -204,21 +207,32 @@ def metric_content(
     curves = snapshot.curves.get(run.id, {})
     known = [(curves[metric], name) for metric, name in page.metrics if metric in curves and len(curves[metric].steps)]
     colours = (look.colour_of(run.id), look.colour("secondary"))
+    weight = SMOOTHINGS[options.smoothing] if page.noisy else 0.0
     lines_key = (page.heading, run.id, tuple(curve.version for curve, _ in known), options, look.dark, colours)
     return ChartContent(
         key=(*lines_key, cursor, run.status),
         lines_key=lines_key,
         lines=[
-            Line(curve.steps.astype(float), curve.values, colour, name)
+            line
             for (curve, name), colour in zip(known, colours, strict=False)
+            for line in _metric_lines(curve, name, colour, weight, look)
         ],
         log_x=options.log_x,
         log_y=options.log_y,
-        whole_range=options.whole_range or page.heading != "Gradient norm",
+        whole_range=options.whole_range or not page.noisy,
         x_to=float(run.steps),
         cursor=cursor,
         nothing="it comes with the first evaluations" if run.status in ("queued", "training") else page.nothing,
     )
+
+
+def _metric_lines(curve: Curve, name: str, colour: str, weight: float, look: Look) -> list[Line]:
+    """A metric as a line; a noisy one smoothed, with what was recorded dimmed behind it."""
+    steps = curve.steps.astype(float)
+    if not weight:
+        return [Line(steps, curve.values, colour, name)]
+    behind = Line(steps, curve.values, blend(colour, look.colours["background"], 0.35))
+    return [behind, Line(steps, smooth(curve.values, weight), colour, name)]
 
 
 def metric_heading(page: MetricPage, snapshot: Snapshot, run: RunRow, step: int) -> str:

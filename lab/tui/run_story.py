@@ -117,14 +117,14 @@ def _waits(run: RunRow, snapshot: Snapshot) -> str:
 
 def starts_in(run: RunRow, snapshot: Snapshot) -> float | None:
     """Seconds until a waiting run's turn comes; None where it is not known how long those before it take."""
-    from lab.queue.forecast import Work, forecast, known_seconds, seconds_left
+    from lab.queue.forecast import Work, forecast, group_of, known_seconds, seconds_left
 
     known = known_seconds(snapshot.runs)
     places = snapshot.places
     waiting = sorted((each for each in snapshot.runs if each.id in places), key=lambda each: places[each.id])
     before = waiting[: places.get(run.id, 1) - 1]
-    left = [(seconds_left(each) or known.get(each.group_hash), each.threads or 1) for each in snapshot.training]
-    needed = [(known.get(each.group_hash), each.threads or 1) for each in before]
+    left = [(seconds_left(each) or known.get(group_of(each)), each.threads or 1) for each in snapshot.training]
+    needed = [(known.get(group_of(each)), each.threads or 1) for each in before]
     training = [Work(seconds, threads) for seconds, threads in left if seconds is not None]
     works = [Work(seconds, threads) for seconds, threads in needed if seconds is not None]
     if len(training) < len(left) or len(works) < len(needed):

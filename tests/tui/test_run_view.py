@@ -159,8 +159,8 @@ async def test_a_diverged_a_failed_and_a_waiting_run(database: Path) -> None:
         await viewing(pilot, "linear-1")
         assert "◌ waiting 1" in on_screen(app)
         assert "waits: its turn is next" in on_screen(app)
-        assert "waiting: its curve starts when its turn comes" in on_screen(app)
-        assert "its first sample comes with its first evaluation" in on_screen(app)
+        await until(pilot, lambda: "waiting: its curve starts when its turn comes" in on_screen(app))
+        await until(pilot, lambda: "its first sample comes with its first evaluation" in on_screen(app))
         await pilot.press("left", "shift+left", "right")
 
 
@@ -216,7 +216,7 @@ async def test_the_trainers_memory_and_processor_time_are_shown(database: Path) 
         await until(pilot, lambda: "Memory of the trainer · process 455 MB" in on_screen(app))
         screen.go_to("CPU")
         await until(pilot, lambda: "Processor time of the trainer · 101 % of a core" in on_screen(app))
-        await pilot.press(*["shift+left"] * 3)
+        await pilot.press(*["shift+left"] * 2)
         assert "Processor time of the trainer · 99 % of a core" in on_screen(app)
     store.close()
 
@@ -266,7 +266,7 @@ async def test_a_child_is_drawn_on_from_its_parents_curve(database: Path) -> Non
     app = lab_app(database)
     async with app.run_test(size=LARGE) as pilot:
         screen = await viewing(pilot, "child")
-        assert "goes on from residual-1 at step 300 · steps=600 lr=1e-4" in on_screen(app)
+        assert "goes on from residual-1 at step 300 · lr=1e-4 steps=600" in on_screen(app)
         parent = named(app, "residual-1").id
         await until(pilot, lambda: parent in app.snapshot.curves)
         await pilot.pause()
@@ -400,25 +400,24 @@ async def test_zoom_gives_a_pane_the_screen_and_escape_takes_it_back(database: P
         assert app.screen is screen
 
 
-async def test_how_the_panes_are_arranged_is_told_and_can_be_given(database: Path) -> None:
+async def test_how_the_panes_are_arranged_is_remembered(database: Path) -> None:
     app = lab_app(database)
-    told: list[dict[str, object]] = []
-
-    def hear(message: Any) -> None:
-        if isinstance(message, RunView.Arranged):
-            told.append(message.values)
-
-    async with app.run_test(size=LARGE, message_hook=hear) as pilot:
-        await opened(pilot)
-        run_id = named(app, "residual-1").id
-        await app.push_screen(RunView(run_id))
-        await pilot.press("tab", "]", "z")
-        assert told[-1] == app.screen.arrangement.to_plain()
-        assert app.screen.shown_pages == ("config",)
-        await pilot.press("escape", "escape")
-        await app.push_screen(RunView(run_id, told[-1]))
-        await pilot.pause()
-        assert app.screen.shown_pages == ("loss", "config", "lr", "sample")
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await viewing(pilot)
+        await pilot.press("tab", "]", "l")
+        assert screen.shown_pages == ("loss", "config", "lr", "sample")
+        await pilot.press("escape")
+        again = await viewing(pilot, "blocks-1")
+        assert again is not screen
+        assert again.shown_pages == ("loss", "config", "lr", "sample")
+        assert again.options.log_y
+        assert app.focused is again.query_one("#page-config")
+        await pilot.press("z")
+    app = lab_app(database)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await viewing(pilot)
+        assert screen.arrangement.zoomed
+        assert screen.page == "config"
 
 
 async def test_at_80x24_one_page_at_a_time(database: Path) -> None:

@@ -23,15 +23,26 @@ from lab.store.recorder import RunRecorder
 from lab.store.run_store import NewRun, RunRow, RunStore
 
 CHANGES: dict[str, tuple[Any, ...]] = {
-    "context_length": (5, 16), "embedding_dim": (16, 64), "hidden_dim": (50,), "layers": (0, 1, 2), "heads": (1, 2, 8),
-    "head_dim": (4, 8, 32), "feed_forward_multiple": (0, 1, 2), "activation": ("gelu", "tanh"), "dropout": (0.0, 0.3),
-    "residual": (True, False), "norm": ("none", "pre", "post"), "positions": ("none", "learned"),
+    "context_length": (5, 16), "embedding_dim": (16, 64), "hidden_dim": (50,), "layers": (0, 1, 2),
+    "heads": (1, 2, 8), "head_dim": (4, 8, 32), "feed_forward_multiple": (0, 1, 2), "activation": ("gelu", "tanh"),
+    "dropout": (0.0, 0.3), "residual": (True, False), "norm": ("none", "pre", "post"), "norm_kind": ("rms",),
+    "qk_norm": (True,), "logit_softcap": (15.0,), "positions": ("none", "learned", "rotary"),
     "attention": ("uniform",), "value_projection": (False,), "attention_scale": ("none",), "causal_mask": (False,),
     "output_projection": (True, False), "bias": (False,), "tied_embeddings": (True,), "init": ("normal",),
-    "last_layer_scale": (0.1,), "optimizer": ("sgd",), "lr": (1e-4,), "schedule": ("cosine",), "grad_clip": (1.0,),
-    "batch_size": (8,), "seed": (1,), "compile": (True,),
+    "last_layer_scale": (0.1,), "residual_scale": (0.5,), "optimizer": ("sgd", "muon"), "lr": (1e-4,),
+    "schedule": ("cosine",), "grad_clip": (1.0,), "batch_size": (8,), "seed": (1,), "compile": (True,),
 }  # fmt: skip
 """Values of every field that could touch the weights, and of some that do not."""
+WITHOUT_WEIGHTS = {
+    "stage", "model", "dataset", "dataset_as", "activation_gain", "warmup_steps", "decay_start", "decay_to",
+    "weight_decay", "steps", "overfit_one_batch", "precision", "eval_every", "eval_examples", "diagnostics_every",
+    "adamw_lr", "beta2", "momentum",
+}  # fmt: skip
+"""The other fields: of the data, the optimiser and how it is watched; and `model`, which starts every layout."""
+
+
+def test_every_field_is_known_to_touch_the_weights_or_not_to() -> None:
+    assert CHANGES.keys() | WITHOUT_WEIGHTS == RunConfig.model_fields.keys()
 
 
 def shapes(config: RunConfig) -> dict[str, tuple[int, ...]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 from textual import events, on
@@ -21,7 +22,7 @@ from lab.tui.arrangement import FOUR, PAGES, SIX, Arrangement
 from lab.tui.curves import ChartOptions
 from lab.tui.run_charts import VIEW_METRICS, joined_curves, lineage
 from lab.tui.run_story import headline, sample_at, step_line, values_at, verdict
-from lab.tui.screens.chart_actions import ChartActions
+from lab.tui.screens.chart_actions import ChartActions, restored_options
 from lab.tui.screens.queue_actions import QueueActions
 from lab.tui.screens.step_actions import StepActions
 from lab.tui.shown import Shown, file_stem, of_curves, of_run, of_text
@@ -61,19 +62,10 @@ class RunView(QueueActions, ChartActions, StepActions):
 
         samples: tuple[SampleRow, ...]
 
-    @dataclass
-    class Arranged(Message):
-        """A person has arranged the panes otherwise: `Arrangement.to_plain`, for whoever remembers it."""
-
-        values: dict[str, object]
-
-    def __init__(self, run_id: str, arrangement: object = None) -> None:
-        """Of a run; `arrangement` as an earlier `Arranged` told it."""
+    def __init__(self, run_id: str) -> None:
         super().__init__()
         self.run_id = run_id
         self.samples: tuple[SampleRow, ...] | None = None
-        self.set_reactive(RunView.arrangement, Arrangement.from_plain(arrangement))
-        self.set_reactive(RunView.single_page, self.arrangement.page)
         self._samples_at: tuple[object, ...] = ()
         self._sizes: dict[str, Size] = {}
         self._seen = False
@@ -105,6 +97,19 @@ class RunView(QueueActions, ChartActions, StepActions):
     def on_screen_resume(self) -> None:
         """What is wanted of the database may have been something else meanwhile."""
         self._app_changed()
+
+    # How it was left
+
+    def layout_values(self) -> dict[str, Any]:
+        """Which page each pane holds, and how the charts are drawn."""
+        return {**self.arrangement.to_plain(), "chart": asdict(self.options)}
+
+    def restore(self, values: Mapping[str, Any]) -> None:
+        """Takes that over."""
+        self.set_reactive(RunView.options, restored_options(values.get("chart")))
+        self.set_reactive(RunView.arrangement, Arrangement.from_plain(values))
+        self.set_reactive(RunView.single_page, self.arrangement.page)
+        self._focus_page()
 
     # What is looked at
 
@@ -177,6 +182,7 @@ class RunView(QueueActions, ChartActions, StepActions):
     def _app_changed(self) -> None:
         if not (self.is_current and self.is_whole):
             return
+        self.restore_once()
         run, snapshot = self.run, self.lab.snapshot
         drawn = [each.id for each, _ in lineage(snapshot, run)] if run else [self.run_id]
         self.lab.reader.want(Wanted(curves=tuple(drawn), detail=self.run_id, metrics=VIEW_METRICS))
@@ -318,12 +324,10 @@ class RunView(QueueActions, ChartActions, StepActions):
 
     # Panes
 
-    def watch_arrangement(self, before: Arrangement, after: Arrangement) -> None:
-        """The panes change; whoever remembers them is told."""
-        if before != after:
-            self.post_message(self.Arranged(after.to_plain()))
-            if not self.single:
-                self._focus_page()
+    def watch_arrangement(self) -> None:
+        """The panes change."""
+        if not self.single:
+            self._focus_page()
 
     def watch_single_page(self) -> None:
         """Another page fills the screen."""
