@@ -262,13 +262,8 @@ class RunConfig(BaseModel):
             # Dropout layers stand between hidden ones, and so change the later ones' names.
             layout += (self.context_length, self.hidden_dim, self.layers > 1 and self.dropout > 0)
         if self.model == "transformer":
-            layout += (
-                self.attention_width,
-                self.feed_forward_multiple,
-                self.norm,
-                self.norm_kind,
-                self.output_projection,
-            )
+            layout += (self.attention_width, self.feed_forward_multiple, self.output_projection)
+            layout += (self.norm if self.norm_kind == "layer" else "none",)  # RMS norm has no weights here
             layout += (self.attention, self.value_projection)
             layout += (self.context_length if self.positions == "learned" else None,)
         return layout

@@ -151,7 +151,7 @@ async def test_a_diverged_a_failed_and_a_waiting_run(database: Path) -> None:
         assert "↯ diverged" in on_screen(app)
         assert "the loss is not finite" in on_screen(app)
         assert "c goes on from its best with a smaller lr" in on_screen(app)
-        await pilot.press("]", "escape")
+        await pilot.press("escape")
         await viewing(pilot, HOSTILE)
         assert "failed at step 200 of 400: [bold]x[/bold]\\x1b[31m" in on_screen(app)
         assert "R tries again from its last checkpoint" in on_screen(app)
