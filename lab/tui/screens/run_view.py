@@ -13,37 +13,36 @@ from textual.containers import Container
 from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
-from textual.widget import Widget
 from textual.widgets import Static
 
 from lab.errors import LabError
 from lab.tui.actions import Situation, bindings, footer_actions
-from lab.tui.arrangement import FOUR, PAGES, SIX, Arrangement
+from lab.tui.arrangement import PAGES, Arrangement
 from lab.tui.curves import ChartOptions
 from lab.tui.run_charts import VIEW_METRICS, joined_curves, lineage
 from lab.tui.run_story import headline, sample_at, step_line, values_at, verdict
 from lab.tui.screens.chart_actions import ChartActions, restored_options
+from lab.tui.screens.pane_actions import PaneActions
 from lab.tui.screens.queue_actions import QueueActions
 from lab.tui.screens.step_actions import StepActions
 from lab.tui.shown import Shown, file_stem, of_curves, of_run, of_text
 from lab.tui.snapshot import Wanted
 from lab.tui.theme import theme_colours
 from lab.tui.widgets.bars import KeyBar, PaneStrip, StatusBar
+from lab.tui.widgets.inside_pane import InsidePane
 from lab.tui.widgets.loss_chart import LossChart
 from lab.tui.widgets.run_columns import Look
-from lab.tui.widgets.run_pages import PAGES_BY_ID, RunFacts, make_page, show_page, tabs_text
+from lab.tui.widgets.run_pages import RunFacts, make_page, show_page, tabs_text
 from lab.tui.widgets.text_pane import TextPane
 
 if TYPE_CHECKING:
     from lab.store.run_store import RunRow, SampleRow
 
 AGE_SECONDS = 5.0
-SIX_FROM = (200, 50)
-"""Columns and rows from which on there is room for six panes."""
 SLIDER_SHARE = 0.2
 
 
-class RunView(QueueActions, ChartActions, StepActions):
+class RunView(QueueActions, ChartActions, StepActions, PaneActions):
     """One run. Where the cursor is and how the panes are arranged live here; the widgets show it."""
 
     MODE = "run_view"
@@ -52,9 +51,6 @@ class RunView(QueueActions, ChartActions, StepActions):
     AUTO_FOCUS = ""
 
     options: reactive[ChartOptions] = reactive(ChartOptions, init=False)
-    arrangement: reactive[Arrangement] = reactive(Arrangement, init=False)
-    single_page: reactive[str] = reactive("loss", init=False)
-    """The page that is shown where there is room for one alone."""
 
     @dataclass
     class SamplesRead(Message):
@@ -91,8 +87,8 @@ class RunView(QueueActions, ChartActions, StepActions):
         self.app.theme_changed_signal.subscribe(self, lambda _: self._app_changed())
         self.screen_layout_refresh_signal.subscribe(self, lambda _: self._laid_out())
         self.set_interval(AGE_SECONDS, self._app_changed)
-        self._arrange()
-        self._pane(self.page).focus()
+        self.lay_out_panes()
+        self.pane_of(self.page).focus()
 
     def on_screen_resume(self) -> None:
         """What is wanted of the database may have been something else meanwhile."""
@@ -107,9 +103,7 @@ class RunView(QueueActions, ChartActions, StepActions):
     def restore(self, values: Mapping[str, Any]) -> None:
         """Takes that over."""
         self.set_reactive(RunView.options, restored_options(values.get("chart")))
-        self.set_reactive(RunView.arrangement, Arrangement.from_plain(values))
-        self.set_reactive(RunView.single_page, self.arrangement.page)
-        self._focus_page()
+        self.restore_arrangement(Arrangement.from_plain(values))
 
     # What is looked at
 
@@ -122,24 +116,6 @@ class RunView(QueueActions, ChartActions, StepActions):
     def drawn(self) -> tuple[str, ...]:
         """Its curves are drawn."""
         return (self.run_id,)
-
-    @property
-    def shown_panes(self) -> tuple[int, ...]:
-        """The panes that there is room for, in reading order."""
-        width, height = self.app.size
-        return SIX if width >= SIX_FROM[0] and height >= SIX_FROM[1] else FOUR
-
-    @property
-    def page(self) -> str:
-        """The page that has the keys."""
-        return self.single_page if self.single else self.arrangement.page
-
-    @property
-    def shown_pages(self) -> tuple[str, ...]:
-        """The pages on the screen, in reading order."""
-        if self.single or self.arrangement.zoomed:
-            return (self.page,)
-        return tuple(self.arrangement.panes[pane] for pane in self.shown_panes)
 
     def pointed_at(self) -> list[str]:
         """What the current page is about."""
@@ -187,7 +163,7 @@ class RunView(QueueActions, ChartActions, StepActions):
         drawn = [each.id for each, _ in lineage(snapshot, run)] if run else [self.run_id]
         self.lab.reader.want(Wanted(curves=tuple(drawn), detail=self.run_id, metrics=VIEW_METRICS))
         self._read_samples()
-        self._show()
+        self.show_all()
 
     def _read_samples(self) -> None:
         """Reads the samples on a thread, once there are others."""
@@ -213,12 +189,12 @@ class RunView(QueueActions, ChartActions, StepActions):
     @on(SamplesRead)
     def _samples_read(self, event: SamplesRead) -> None:
         self.samples = event.samples
-        self._show()
+        self.show_all()
 
-    def _show(self) -> None:
+    def show_all(self) -> None:
         if not (self.is_mounted and self.is_whole):
             return
-        self._arrange()
+        self.lay_out_panes()
         run, look = self.run, self.look_of_app()
         colours = theme_colours(self.app.theme_variables)
         if run is None:
@@ -260,7 +236,7 @@ class RunView(QueueActions, ChartActions, StepActions):
             look=look,
         )
         for page in self.shown_pages:
-            pane = self._pane(page)
+            pane = self.pane_of(page)
             heading = show_page(pane, page, facts)
             if page == "loss" and isinstance(pane, LossChart):
                 heading = self.chart_heading(pane.content).plain
@@ -279,117 +255,32 @@ class RunView(QueueActions, ChartActions, StepActions):
             said.append(f"{value}  ", "bold")
         self.query_one("#values", Static).update(said, layout=False)
 
-    def _pane(self, page: str) -> Widget:
-        return self.query_one(f"#page-{page.casefold()}")
-
-    def _arrange(self) -> None:
-        """Shows the pages that there is room for, in their order."""
-        self.show_size()
-        pages = self.shown_pages
-        for name, count in (("-one", 1), ("-four", len(FOUR)), ("-six", len(SIX))):
-            self.set_class(len(pages) == count, name)
-        self.set_class(self.single, "-single")
-        order = {page: pages.index(page) if page in pages else len(pages) for page in PAGES}
-        for page in PAGES:
-            self._pane(page).display = page in pages
-        cockpit = self.query_one("#cockpit")
-        wanted = sorted(PAGES, key=order.__getitem__)
-        if [PAGES_BY_ID[child.id or ""] for child in cockpit.children] != wanted:
-            cockpit.sort_children(key=lambda child: wanted.index(PAGES_BY_ID[child.id or ""]))
-
     def on_resize(self, event: events.Resize) -> None:
         """Panes come and go with the room there is."""
         if self.is_mounted and self.is_whole:
-            self._arrange()
+            self.lay_out_panes()
 
     def _laid_out(self) -> None:
         """Texts and tabs are fitted to the panes once these have their sizes."""
-        sizes = {page: self._pane(page).size for page in self.shown_pages} if self.is_whole else {}
+        sizes = {page: self.pane_of(page).size for page in self.shown_pages} if self.is_whole else {}
         if sizes != self._sizes:
             self._sizes = sizes
-            self._show()
+            self.show_all()
 
     def watch_options(self) -> None:
         """The charts are drawn another way."""
-        self._show()
+        self.show_all()
 
     def watch_cursor(self) -> None:
         """Every pane follows."""
-        self._show()
+        self.show_all()
 
     def watch_playing(self, playing: bool) -> None:
         """The sign before the step says so."""
         super().watch_playing(playing)
-        self._show()
+        self.show_all()
 
-    # Panes
-
-    def watch_arrangement(self) -> None:
-        """The panes change."""
-        if not self.single:
-            self._focus_page()
-
-    def watch_single_page(self) -> None:
-        """Another page fills the screen."""
-        if self.single:
-            self._focus_page()
-
-    def _focus_page(self) -> None:
-        if self.is_mounted and self.is_whole:
-            self._arrange()
-            self._pane(self.page).focus()
-            self._show()
-
-    def go_to(self, page: str) -> None:
-        """Shows a page and gives it the keys: where it is, else in the current pane."""
-        self.single_page = page
-        held = [pane for pane in self.shown_panes if self.arrangement.panes[pane] == page]
-        if held:
-            self.arrangement = self.arrangement.moved(0, (held[0],))
-        elif not self.single:
-            self.arrangement = self.arrangement.with_page(page)
-
-    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """The pane that has the keys is the current one."""
-        page = PAGES_BY_ID.get(event.widget.id or "", "")
-        late = event.widget is not self.focused
-        if self.is_whole and not late and page in self.shown_pages and page != self.page:
-            self.go_to(page)
-
-    @on(PaneStrip.Chosen)
-    def _strip_clicked(self, event: PaneStrip.Chosen) -> None:
-        self.go_to(PAGES[event.place])
-
-    def _next(self, by: int) -> None:
-        """The next page of all, where one fills the small screen."""
-        self.go_to(PAGES[(PAGES.index(self.single_page) + by) % len(PAGES)])
-
-    def action_next_pane(self, by: int = 1) -> None:
-        """Goes to the next pane."""
-        if self.single:
-            self._next(by)
-        else:
-            self.arrangement = self.arrangement.moved(by, self.shown_panes)
-
-    def action_previous_pane(self) -> None:
-        """Goes to the pane before."""
-        self.action_next_pane(-1)
-
-    def action_next_tab(self, by: int = 1) -> None:
-        """The pane holds its next page."""
-        if self.single:
-            self._next(by)
-        else:
-            self.arrangement = self.arrangement.turned(by, self.shown_panes)
-
-    def action_previous_tab(self) -> None:
-        """The pane holds its page before."""
-        self.action_next_tab(-1)
-
-    def action_zoom(self) -> None:
-        """Gives the pane the whole screen, or gives it back."""
-        if not self.single:
-            self.arrangement = self.arrangement.with_zoom(not self.arrangement.zoomed)
+    # Leaving
 
     def action_mode_runs(self) -> None:
         """Goes to the runs; where the run was opened from there, by leaving it."""
@@ -427,17 +318,26 @@ class RunView(QueueActions, ChartActions, StepActions):
     # Scrolling
 
     def _scroll(self, how: str) -> None:
-        pane = self._pane(self.page)
+        pane = self.pane_of(self.page)
+        if isinstance(pane, InsidePane):
+            pane = pane.query_one(TextPane)
         if isinstance(pane, TextPane):
             getattr(pane, how)()
 
+    def _down(self, by: int) -> None:
+        pane = self.pane_of(self.page)
+        if isinstance(pane, InsidePane):
+            pane.turn_view(by)
+        else:
+            self._scroll("action_scroll_down" if by > 0 else "action_scroll_up")
+
     def action_cursor_down(self) -> None:
-        """Moves the text."""
-        self._scroll("action_scroll_down")
+        """Moves the text; inside, shows the next view."""
+        self._down(1)
 
     def action_cursor_up(self) -> None:
-        """Moves the text."""
-        self._scroll("action_scroll_up")
+        """Moves the text; inside, shows the view before."""
+        self._down(-1)
 
     def action_text_first(self) -> None:
         """Moves to the text's beginning."""

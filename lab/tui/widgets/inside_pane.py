@@ -12,7 +12,7 @@ from textual.containers import Container
 from textual.message import Message
 from textual.widgets import Static
 
-from lab.errors import LabError
+from lab.errors import ConfigError, LabError
 from lab.tui.inside import CHARTED, VIEWS, InsideFacts, view_chart, view_text
 from lab.tui.widgets.loss_chart import LossChart
 from lab.tui.widgets.run_columns import Look
@@ -65,7 +65,7 @@ class InsidePane(Container, can_focus=True):
     def show_step(self, run: RunRow, step: int, look: Look) -> None:
         """Shows a run as it was at a step."""
         self._shown = run, step, look
-        interval = run.config.diagnostics_interval
+        interval = _interval(run)
         wanted = (run.id, run.attempt, run.status, run.step // interval if interval else 0, run.step > 0)
         if wanted != self._wanted:
             if self._wanted[:1] != wanted[:1]:
@@ -136,12 +136,20 @@ def _views(view: str, facts: InsideFacts | None, look: Look) -> Text:
     return line
 
 
+def _interval(run: RunRow) -> int:
+    """Steps between looks inside the model; 0 where there are none, 1 where the config cannot be read."""
+    try:
+        return run.config.diagnostics_interval
+    except ConfigError:
+        return 1
+
+
 def _nothing(run: RunRow, reading: bool, look: Look) -> Text:
     """What is said while there is nothing to show."""
     said = Text()
     if reading:
         said.append("reading …\n", "dim")
-    elif not run.config.diagnostics_interval:
+    elif not _interval(run):
         said.append("diagnostics_every=0: nothing is recorded of its layers\n", look.colour("text-muted"))
     elif run.status in ("queued", "training"):
         said.append("its layers are looked into at each evaluation\n", look.colour("text-muted"))
