@@ -113,16 +113,16 @@ class PaneActions(LabScreen):
         """The next page of all, where one fills the small screen."""
         self.go_to(PAGES[(PAGES.index(self.single_page) + by) % len(PAGES)])
 
-    def action_nextpane_of(self, by: int = 1) -> None:
+    def action_next_pane(self, by: int = 1) -> None:
         """Goes to the next pane."""
         if self.single:
             self._next(by)
         else:
             self.arrangement = self.arrangement.moved(by, self.shown_panes)
 
-    def action_previouspane_of(self) -> None:
+    def action_previous_pane(self) -> None:
         """Goes to the pane before."""
-        self.action_nextpane_of(-1)
+        self.action_next_pane(-1)
 
     def action_next_tab(self, by: int = 1) -> None:
         """The pane holds its next page."""
