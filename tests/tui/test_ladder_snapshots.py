@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 from test_ladder_mode import ladder_template, laptop, on_ladder
-from tui_helpers import lab_app, until
+from tui_helpers import lab_app, on_screen, until
 
+from lab.inference.client import Listener
+from lab.inference.protocol import Speed, SpeedRequest
+from lab.tui.screens.ladder import LadderScreen
+from lab.tui.theme import DARK, LIGHT
 from lab.tui.widgets.ladder_table import LadderTable
 
 __all__ = ["ladder_template", "laptop"]
@@ -32,9 +36,38 @@ async def on_residual(pilot: Any) -> None:
     await pilot.pause()
 
 
-def test_ladder_at_160x45(snap_compare: Any, app: Any) -> None:
-    assert snap_compare(app, terminal_size=(160, 45), run_before=on_residual)
+SIZES = {"80x24": (80, 24), "160x45": (160, 45)}
 
 
-def test_ladder_at_80x24(snap_compare: Any, app: Any) -> None:
-    assert snap_compare(app, terminal_size=(80, 24), run_before=on_residual)
+@pytest.mark.parametrize("theme", [DARK.name, LIGHT.name])
+@pytest.mark.parametrize("size", SIZES)
+def test_ladder(snap_compare: Any, app: Any, size: str, theme: str) -> None:
+    async def in_theme(pilot: Any) -> None:
+        await on_residual(pilot)
+        await until(pilot, lambda: pilot.app.ladder.code)
+        pilot.app.theme = theme
+        await pilot.pause()
+
+    assert snap_compare(app, terminal_size=SIZES[size], run_before=in_theme)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_empty_ladder(
+    snap_compare: Any,
+    size: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    asked_speeds: list[tuple[SpeedRequest, Listener]],
+) -> None:
+    """As a new database opens, once this machine is measured."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+
+    async def measured(pilot: Any) -> None:
+        await until(pilot, lambda: isinstance(pilot.app.screen, LadderScreen) and pilot.app.ladder.code)
+        for place in range(10):
+            await until(pilot, lambda place=place: len(asked_speeds) == place + 1)
+            asked_speeds[place][1].speed(Speed(20.0, 0.01, 1e5, 1000, "cpu", "fp32", 1))
+        await until(pilot, lambda: "about 1m 40s" in on_screen(pilot.app))
+
+    assert snap_compare(lab_app(Path("new.db")), terminal_size=SIZES[size], run_before=measured)
