@@ -8,7 +8,7 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 from lab.config.run_config import SYNONYMS, RunConfig
 from lab.errors import UsageError
@@ -37,6 +37,14 @@ class Filterable(Protocol):
     def config(self) -> RunConfig: ...
 
 
+class FilterError(UsageError):
+    """A filter that means nothing; `start` and `end` say which of its characters are wrong."""
+
+    def __init__(self, said: str, start: int = 0, end: int = 0) -> None:
+        super().__init__(said)
+        self.start, self.end = start, end
+
+
 @dataclass(frozen=True)
 class Term:
     """One condition; `negated` runs are those that do not meet it."""
@@ -57,12 +65,19 @@ class RunFilter:
 
 _STATUS_WORDS = {"waiting": "queued", "running": "training", "done": "finished"}
 
+CLOSED: Mapping[str, tuple[str, ...]] = {
+    "status": ("queued", "training", "paused", "finished", "stopped", "diverged", "failed", "cancelled"),
+    "kind": ("training", "lr-sweep", "external"),
+}
+"""Fields of text that have a few values only."""
+
 _TEXTS: Mapping[str, Callable[[Any], Iterable[str]]] = {
     "id": lambda run: (run.id,),
     "name": lambda run: (run.name,),
     "stage": lambda run: (run.stage,),
     "dataset": lambda run: (run.dataset,),
     "status": lambda run: (run.status,),
+    "kind": lambda run: (run.kind,),
     "tag": lambda run: run.tags,
     "experiment": lambda run: (run.experiment or "",),
     "device": lambda run: (run.device or "",),
@@ -88,18 +103,43 @@ _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     "=": operator.eq,
 }
-_TERM = re.compile(r"(?P<field>[A-Za-z_]+)(?P<operator><=|>=|!=|<|>|=|:)(?P<value>.*)")
+_WORD = re.compile(r"""(?:[^\s"]|"[^"]*"?)+""")
+_TERM = re.compile(r"(?P<field>[A-Za-z_]+)(?P<operator><=|>=|!=|<|>|=|:)(?P<value>.*)", re.DOTALL)
 _SUFFIXES = {"k": 1e3, "m": 1e6, "g": 1e9}
 
 
 def parse_filter(text: str) -> RunFilter:
-    """The filter that a line means. Raises `UsageError` on an unknown field or a value that cannot be compared."""
-    return RunFilter(tuple(_term(word) for word in text.split()))
+    """The filter that a line means; a text with blanks stands in "quotation marks".
+
+    Raises `FilterError` on an unknown field, a value that the field cannot have, or one that cannot be compared.
+    """
+    terms = []
+    for found in _WORD.finditer(text):
+        try:
+            terms.append(_term(found[0]))
+        except UsageError as error:
+            raise FilterError(str(error), found.start(), found.end()) from None
+    return RunFilter(tuple(terms))
 
 
 def filter_fields() -> tuple[str, ...]:
     """Every field that a term may name."""
-    return (*_TEXTS, *_NUMBERS, *RunConfig.model_fields)
+    return (*_TEXTS, *_NUMBERS, *(field for field in RunConfig.model_fields if field not in _TEXTS))
+
+
+def is_text(field: str) -> bool:
+    """Whether a field is compared as text."""
+    return field in _TEXTS
+
+
+def config_choices(field: str) -> tuple[str, ...]:
+    """The values of a field of the config that has a few only; empty for a number or a free text."""
+    if field not in RunConfig.model_fields:
+        return ()
+    annotation = RunConfig.model_fields[field].annotation
+    return (
+        ("true", "false") if annotation is bool else tuple(each for each in get_args(annotation) if type(each) is str)
+    )
 
 
 def _term(word: str) -> Term:
@@ -107,8 +147,8 @@ def _term(word: str) -> Term:
     word = word.removeprefix("-") if negated else word
     found = _TERM.fullmatch(word)
     if not found:
-        return Term(_contains_word(word.casefold()), negated)
-    field, sign, value = found["field"].lower(), found["operator"], found["value"]
+        return Term(_contains_word(word.replace('"', "").casefold()), negated)
+    field, sign, value = found["field"].lower(), found["operator"], found["value"].replace('"', "")
     return Term(_condition(field, sign, value), negated)
 
 
@@ -139,6 +179,8 @@ def _text_condition(field: str, sign: str, value: str) -> Callable[[Any], bool]:
     read, wanted = _TEXTS[field], value.casefold()
     if field == "status":
         wanted = _STATUS_WORDS.get(wanted, wanted)
+    if field in CLOSED:
+        _check_choice(field, sign, wanted, CLOSED[field], parts=sign == ":")
     if sign == ":":
         return lambda run: any(wanted in each.casefold() for each in read(run))
     equal = sign == "="
@@ -159,6 +201,9 @@ def _config_condition(field: str, sign: str, value: str) -> Callable[[Any], bool
     if sign in ("<", ">", "<=", ">="):
         return _number_condition(field, lambda run: _config_number(run, field), sign, value)
     wanted, equal = value.casefold(), sign != "!="
+    if choices := config_choices(field):
+        wanted = {"on": "true", "off": "false"}.get(wanted, wanted) if choices[0] == "true" else wanted
+        _check_choice(field, sign, wanted, choices, parts=False)
 
     def matches(run: Filterable) -> bool:
         known = getattr(run.config, field)
@@ -167,6 +212,15 @@ def _config_condition(field: str, sign: str, value: str) -> Callable[[Any], bool
         return (str(known).casefold() == wanted) == equal
 
     return matches
+
+
+def _check_choice(field: str, sign: str, value: str, choices: tuple[str, ...], *, parts: bool) -> None:
+    """Raises `UsageError` where no value of the field could be meant."""
+    if value in choices or (parts and any(value in choice for choice in choices)):
+        return
+    near = difflib.get_close_matches(value, choices, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(choices)}"
+    raise UsageError(f"no {field} '{value}': {hint}" if value else f"{field}{sign}: a value is missing; {hint}")
 
 
 def _config_number(run: Filterable, field: str) -> float | None:

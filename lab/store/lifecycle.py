@@ -67,16 +67,26 @@ def move(store: RunStore, run_id: str, place: int) -> bool:
     """Puts a waiting run at a place in the queue, counted from 1. Raises `UsageError` on a place below 1."""
     if place < 1:
         raise UsageError(f"place {place}: the first in the queue is 1")
+    order = [run.id for run in waiting_runs(store)]
+    if run_id not in order:
+        return False
+    order.remove(run_id)
+    order.insert(min(place - 1, len(order)), run_id)
+    return arrange(store, order)
+
+
+def arrange(store: RunStore, order: Sequence[str]) -> bool:
+    """Puts waiting runs into an order; those that it does not name wait behind. False where none of them waits."""
     with store.database.writer.begin() as connection:
         query = sa.select(_c.id, _c.trashed_at).where(_c.status == "queued").order_by(_c.queue_position, _c.id)
         waiting = connection.execute(query).all()
-        order = [row.id for row in waiting if row.trashed_at is None]
-        if run_id not in order:
+        shown = [row.id for row in waiting if row.trashed_at is None]
+        named = [run_id for run_id in order if run_id in set(shown)]
+        if not named:
             return False
-        order.remove(run_id)
-        order.insert(min(place - 1, len(order)), run_id)
-        order += [row.id for row in waiting if row.trashed_at is not None]  # behind the others, should they come back
-        for position, waiting_id in enumerate(order, start=1):
+        everyone = [*named, *(run_id for run_id in shown if run_id not in set(named))]
+        everyone += [row.id for row in waiting if row.trashed_at is not None]  # behind, should they come back
+        for position, waiting_id in enumerate(everyone, start=1):
             connection.execute(_update(waiting_id, ("queued",), queue_position=float(position)))
         return True
 

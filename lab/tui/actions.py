@@ -33,6 +33,11 @@ class Situation:
     """Whether text is being written."""
     rate_chosen: bool = False
     """Whether a learning rate is under the cursor."""
+    statuses: frozenset[str] = frozenset()
+    """Of the marked runs."""
+    trash: bool = False
+    """Whether what is listed is the trash."""
+    queue_paused: bool = False
     written: int = 0
     """Characters that are."""
 
@@ -54,7 +59,15 @@ def _has_panes(now: Situation) -> bool:
 
 
 def _in(*statuses: str) -> Callable[[Situation], bool]:
-    return lambda now: now.status in statuses
+    return lambda now: not now.trash and bool((now.statuses or {now.status}) & set(statuses))
+
+
+def _among_runs(now: Situation) -> bool:
+    return now.status is not None and not now.trash
+
+
+def _in_trash(now: Situation) -> bool:
+    return now.status is not None and now.trash
 
 
 @dataclass(frozen=True)
@@ -149,8 +162,58 @@ ACTIONS: tuple[Action, ...] = (
         footer=2, synonyms="child resume more steps fine-tune branch", modes=_RUN_VIEW,
     ),
     Action(
+        "cancel", ("C",), "cancel", "Give the run up: one that trains ends without being scored.", "Runs",
+        when=_in("queued", "training", "paused"), synonyms="abort kill drop", modes=_RUNS_AND_VIEW,
+    ),
+    Action(
+        "again", ("a",), "again", "Queue the run again with other seeds.", "Runs",
+        when=_among_runs, footer=9, synonyms="seeds repeat duplicate rerun group", modes=_RUNS,
+    ),
+    Action(
+        "tag", ("t",), "tags", "Tag the run; filter by tag:base, keep out by -tag:base.", "Runs",
+        when=_has_run, footer=9, synonyms="label", modes=_RUNS,
+    ),
+    Action(
+        "notes", ("N",), "notes", "Write notes on the run.", "Runs", when=_has_run, synonyms="comment annotate text",
+        modes=_RUNS,
+    ),
+    Action(
+        "export", ("E",), "export", "Write the run's metrics, config and results to a CSV or JSON lines file.",
+        "Runs", when=_has_run, synonyms="export save csv json jsonl download", modes=_RUNS,
+    ),
+    Action(
         "trash", ("d",), "trash", "Put the run away; its data stays.", "Runs",
-        when=_has_run, footer=7, synonyms="delete remove", modes=("runs", "lr_finder"),
+        when=_among_runs, footer=7, synonyms="delete remove", modes=("runs", "lr_finder"),
+    ),
+    Action(
+        "restore", ("r",), "restore", "Take the run out of the trash.", "Runs",
+        when=_in_trash, footer=1, synonyms="undelete back", modes=_RUNS,
+    ),
+    Action(
+        "delete_for_good", ("d",), "delete for good", "Delete the run with its files, after a question.", "Runs",
+        when=_in_trash, footer=2, synonyms="remove empty trash purge", modes=_RUNS,
+    ),
+    Action(
+        "show_trash", ("D",), "the trash", "Show the trash: restore runs, or delete them for good.", "Runs",
+        footer=10, synonyms="deleted bin restore", modes=_RUNS,
+    ),
+    # Queue
+    Action(
+        "move_up", ("shift+up", "comma"), "earlier", "Move the waiting run one place ahead in the queue.", "Queue",
+        shown_key="shift ↑", when=_in("queued"), footer=3, synonyms="reorder move queue up", modes=_RUNS,
+    ),
+    Action(
+        "move_down", ("shift+down", "full_stop"), "later", "Move the waiting run one place back in the queue.", "Queue",
+        shown_key="shift ↓", when=_in("queued"), synonyms="reorder move queue down", modes=_RUNS,
+    ),
+    Action(
+        "move_first", ("shift+home", "T"), "next in turn", "Move the waiting run to the head of the queue.", "Queue",
+        shown_key="T", when=_in("queued"), synonyms="reorder move queue top first", modes=_RUNS,
+    ),
+    Action(
+        "pause_queue", ("P",), "pause/resume the queue", "Let nothing that waits start, or let it again; what trains "
+        "goes on.", "Queue", when=lambda now: now.queue_paused, footer=1, synonyms="hold stop all waiting",
+        modes=_RUNS,
     ),
     Action(
         "undo", ("u",), "undo", "Take back the last change to the runs.", "Runs",
@@ -171,8 +234,8 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "unmark_all", ("escape",), "clear", "Leave the filter or the zoom, or take away all marks.", "Select",
-        shown_key="esc", when=lambda now: bool(now.marks or now.filtered or now.zoomed), synonyms="marks filter back",
-        modes=_RUNS_AND_LADDER,
+        shown_key="esc", when=lambda now: bool(now.marks or now.filtered or now.zoomed or now.trash),
+        synonyms="marks filter back", modes=_RUNS_AND_LADDER,
     ),
     Action(
         "pin", ("*",), "baseline", "Pin the run as the baseline that val is compared with.", "Select",
@@ -182,6 +245,10 @@ ACTIONS: tuple[Action, ...] = (
         "filter", ("/",), "filter", "Show only runs that match: words, stage:residual, val<2.1, lr<1e-3, -tag:quick.",
         "Select", when=lambda now: now.runs > 0 or now.filtered, footer=5, synonyms="search find", modes=_RUNS,
     ),
+    Action("mark_all", ("A",), "mark all", "Mark every run that is shown, or take those marks away.", "Select",
+           when=_has_runs, synonyms="select everything", modes=_RUNS),
+    Action("columns", ("c",), "columns", "Choose the columns, their order, and by which to sort.", "Select",
+           when=_has_runs, footer=9, synonyms="fields hide show order reorder", modes=_RUNS),
     Action("sort", ("s",), "sort", "Sort by the next column.", "Select", when=_has_runs, footer=8, synonyms="order",
            modes=_RUNS),
     Action("sort_reverse", ("S",), "reverse", "Reverse the order.", "Select", when=_has_runs, synonyms="descending",

@@ -288,7 +288,9 @@ class LabApp(App[str]):
             from sqlalchemy.exc import SQLAlchemyError
 
             try:
-                self.post_message(Edited(change()))
+                with self.edits.lock:  # one after another, in the order of asking
+                    said = change()
+                self.post_message(Edited(said))
             except LabError as error:
                 self.post_message(Edited(str(error), failed=True))
             except SQLAlchemyError as error:
@@ -320,9 +322,9 @@ def _warm_up() -> None:
 
 
 def _has_work(snapshot: Snapshot) -> bool:
-    return any(
-        run.status == "queued" or (run.status == "training" and run.trained_by == "worker") for run in snapshot.runs
-    )
+    if snapshot.waiting and not snapshot.queue_paused:
+        return True
+    return any(run.trained_by == "worker" for run in snapshot.training)
 
 
 def run_tui(database: Path, *, mode: str = "") -> int:

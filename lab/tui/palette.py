@@ -94,7 +94,9 @@ def _offered(screen: Screen[Any]) -> list[Action]:
     mode = getattr(screen, "MODE", "")
     here = [action for action in ACTIONS if action.is_for(mode)]
     return [action for action in here if action.group not in left_out and action.id not in left_out] + [
-        action for action in here if action.id in ("pin", "filter", "sort", "sort_reverse", "unmark_all")
+        action
+        for action in here
+        if action.id in ("pin", "filter", "columns", "mark_all", "sort", "sort_reverse", "unmark_all")
     ]
 
 

@@ -42,6 +42,7 @@ class Reader:
         self._samples: dict[str, tuple[tuple[object, ...], SampleRow | None]] = {}
         self._sweeps: Mapping[str, SweepView] = {}
         self._runs: tuple[RunRow, ...] = ()
+        self._queue_paused = False
 
     def want(self, wanted: Wanted) -> None:
         """Says which curves and details the next snapshot must hold."""
@@ -83,6 +84,8 @@ class Reader:
     def _poll(self, store: RunStore) -> None:
         from sqlalchemy.exc import SQLAlchemyError
 
+        from lab.store import lifecycle
+
         seen: tuple[int, Wanted] | None = None
         while not self._stopping:
             self._wake.clear()
@@ -92,6 +95,7 @@ class Reader:
                 if state != seen:
                     if seen is None or state[0] != seen[0]:
                         self._runs = tuple(store.runs())
+                        self._queue_paused = lifecycle.queue_paused(store)
                     self._post(SnapshotRead(self._read(store, state[1])))
                     seen = state
             except (SQLAlchemyError, LabError) as error:
@@ -104,7 +108,8 @@ class Reader:
         runs = self._runs
         if any(run.id not in self._slots for run in runs):
             self._assign_slots([*runs, *store.runs(trashed=True)])
-        by_id = {run.id: run for run in runs}
+        trashed = tuple(store.runs(trashed=True)) if wanted.trash else ()
+        by_id = {run.id: run for run in (*runs, *trashed)}
         drawn = [by_id[run_id] for run_id in wanted.curves if run_id in by_id]
         return Snapshot(
             runs=runs,
@@ -117,6 +122,8 @@ class Reader:
             detail=self._read_detail(store, wanted.detail) if wanted.detail in by_id else None,
             sweeps=self._read_sweeps(store, runs),
             samples={run_id: self._last_sample(store, by_id[run_id]) for run_id in wanted.samples if run_id in by_id},
+            trashed=trashed,
+            queue_paused=self._queue_paused,
         )
 
     def _assign_slots(self, runs: Iterable[RunRow]) -> None:

@@ -65,6 +65,8 @@ class Wanted:
     """Metrics, beside the losses and the speed, of the run whose detail is wanted."""
     samples: tuple[str, ...] = ()
     """Runs whose last sample is shown."""
+    trash: bool = False
+    """Whether the runs in the trash are shown."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,14 +81,18 @@ class Snapshot:
     detail: Detail | None = None
     samples: Mapping[str, SampleRow | None] = field(default_factory=dict)
     """The last sample of each run that it was wanted of; None where it has written nothing."""
+    trashed: tuple[RunRow, ...] = ()
+    """The runs in the trash, where they were wanted."""
+    queue_paused: bool = False
+    """Whether nothing that waits may start."""
 
     sweeps: Mapping[str, SweepView] = field(default_factory=dict)
     """Every LR sweep, by its run."""
 
     @cached_property
     def by_id(self) -> dict[str, RunRow]:
-        """The runs by their ids."""
-        return {run.id: run for run in self.runs}
+        """The runs by their ids, those in the trash too."""
+        return {run.id: run for run in (*self.runs, *self.trashed)}
 
     @cached_property
     def places(self) -> dict[str, int]:

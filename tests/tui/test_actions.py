@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,19 @@ from typing import Any
 import pytest
 from sample_helpers import FakeClient, add_checkpoints, in_sample
 from sweep_helpers import add_sweep, in_finder
-from tui_helpers import lab_app, named, on_screen, opened, statuses, until
+from textual.widgets import Input, OptionList
+from tui_helpers import HOSTILE, add_run, lab_app, named, on_screen, opened, statuses, until
 
 from lab.store.run_store import RunStore
 from lab.tui.actions import ACTIONS, ACTIONS_BY_ID, FOOTER_KEYS, Situation, footer_actions
+from lab.tui.screens.columns import ColumnsScreen
 from lab.tui.screens.composer import ComposerScreen
 from lab.tui.screens.confirm import ConfirmScreen
 from lab.tui.screens.continue_run import ContinueScreen
 from lab.tui.screens.help import HelpScreen
 from lab.tui.screens.ladder import LadderScreen
 from lab.tui.screens.lr_finder import LRFinderScreen
+from lab.tui.screens.notes import NotesScreen
 from lab.tui.screens.run_view import RunView
 from lab.tui.screens.runs import RunsScreen
 from lab.tui.screens.sample import SampleScreen
@@ -90,8 +94,13 @@ async def _stop(pilot: Any, screen: Any, database: Path) -> None:
 @exercises("retry")
 async def _retry(pilot: Any, screen: Any, database: Path) -> None:
     go_to(screen, "layernorm-1")
+    before = screen.run
     await pilot.press("R")
     await until(pilot, lambda: statuses(database)["layernorm-1"] == "queued")
+    await until(pilot, lambda: pilot.app.edits.next_undo)
+    await pilot.press("u")
+    await until(pilot, lambda: named(pilot.app, "layernorm-1") == before)
+    assert before.status == "diverged"
 
 
 @exercises("trash")
@@ -103,6 +112,191 @@ async def _trash(pilot: Any, screen: Any, database: Path) -> None:
     await until(pilot, lambda: pilot.app.edits.next_undo)
     await pilot.press("u")
     await until(pilot, lambda: "bigram-1" in on_screen(pilot.app).split("Loss")[0])
+
+
+@exercises("cancel")
+async def _cancel(pilot: Any, screen: Any, database: Path) -> None:
+    go_to(screen, "linear-1")
+    await pilot.press("C")
+    await until(pilot, lambda: statuses(database)["linear-1"] == "cancelled")
+
+
+async def marked(pilot: Any, screen: Any, *names: str) -> None:
+    """Marks these runs."""
+    for name in names:
+        go_to(screen, name)
+        await pilot.press("space")
+    assert len(screen.marked) == len(names)
+
+
+@exercises("mark_all")
+async def _mark_all(pilot: Any, screen: Any, database: Path) -> None:
+    await pilot.press("/", *"stage:residual", "enter", "A")
+    assert {run.name for run in screen.marked} == {"residual-1", HOSTILE}
+    await pilot.press("escape")
+    assert len(screen.chosen) == 2, "marks survive the filter"
+    await pilot.press("A")
+    assert len(screen.marked) == 9
+    await pilot.press("A")
+    assert screen.marked == ()
+
+
+@exercises("again")
+async def _again(pilot: Any, screen: Any, database: Path) -> None:
+    go_to(screen, "residual-1")
+    await pilot.press("a")
+    await until(pilot, lambda: "queues 2 runs: seeds 1338, 1339" in on_screen(pilot.app))
+    line = screen.query_one("#question Input", Input)
+    line.value = "1337"
+    await until(pilot, lambda: "seed 1337 of residual-1 is there already" in on_screen(pilot.app))
+    await pilot.press("enter")
+    assert screen.query_one("#question").display, "a wrong answer is not taken"
+    line.value = "7 9"
+    await until(pilot, lambda: "queues 2 runs: seeds 7, 9" in on_screen(pilot.app))
+    await pilot.press("enter")
+    await until(pilot, lambda: {run.seed for run in pilot.app.snapshot.runs if run.stage == "residual"} == {1337, 7, 9})
+    assert pilot.app.focused is screen.query_one(RunTable)
+    await pilot.press("u")
+    await until(pilot, lambda: len(pilot.app.snapshot.runs) == 9)
+
+
+@exercises("tag")
+async def _tag(pilot: Any, screen: Any, database: Path) -> None:
+    go_to(screen, "residual-1")
+    await pilot.press("t", *"base", "enter")
+    await until(pilot, lambda: named(pilot.app, "residual-1").tags == ("base",))
+    await marked(pilot, screen, "residual-1", "bigram-1")
+    await pilot.press("t", *"x -base", "enter")
+    await until(pilot, lambda: named(pilot.app, "bigram-1").tags == ("x",))
+    assert named(pilot.app, "residual-1").tags == ("x",)
+    await until(pilot, lambda: "tag 2 runs" in pilot.app.edits.next_undo)
+    await pilot.press("u")
+    await until(pilot, lambda: named(pilot.app, "residual-1").tags == ("base",))
+    assert named(pilot.app, "bigram-1").tags == ()
+
+
+@exercises("notes")
+async def _notes(pilot: Any, screen: Any, database: Path) -> None:
+    go_to(screen, "residual-1")
+    await pilot.press("N", *"worse", "enter", *"at first", "escape")
+    assert isinstance(pilot.app.screen, NotesScreen), "what was typed is not lost at one press"
+    await pilot.press("ctrl+s")
+    await until(pilot, lambda: named(pilot.app, "residual-1").notes == "worse\nat first")
+    assert pilot.app.screen is screen
+    await until(pilot, lambda: pilot.app.edits.next_undo)
+    await pilot.press("u")
+    await until(pilot, lambda: named(pilot.app, "residual-1").notes == "")
+
+
+@exercises("export")
+async def _export(pilot: Any, screen: Any, database: Path) -> None:
+    await marked(pilot, screen, "residual-1", "bigram-1")
+    await pilot.press("E")
+    line = screen.query_one("#question Input", Input)
+    assert line.value == "runs.csv"
+    line.value = str(database.with_name("runs.txt"))
+    await until(pilot, lambda: "ends in .csv or .jsonl" in on_screen(pilot.app))
+    target = database.with_name("runs.jsonl")
+    line.value = str(target)
+    await pilot.press("enter")
+    await until(pilot, target.exists)
+    assert [json.loads(each)["name"] for each in target.read_text().splitlines()] == ["residual-1", "bigram-1"]
+
+
+@exercises("move_up", "move_down", "move_first")
+async def _move_in_queue(pilot: Any, screen: Any, database: Path) -> None:
+    store = RunStore.open(database)
+    for _ in range(2):
+        add_run(store, "bigram", 2.5, status="queued")
+    store.close()
+    await until(pilot, lambda: pilot.app.snapshot.waiting == 3)
+
+    def order() -> list[str]:
+        return sorted(pilot.app.snapshot.places, key=pilot.app.snapshot.places.__getitem__)
+
+    first, second, third = order()
+    screen.query_one(RunTable).move_to(third)
+    await pilot.press("shift+up")
+    await until(pilot, lambda: order() == [first, third, second])
+    await pilot.press("T")
+    await until(pilot, lambda: order() == [third, first, second])
+    assert screen.run.id == third
+    await pilot.press("full_stop")
+    await until(pilot, lambda: order() == [first, third, second])
+    await until(pilot, lambda: pilot.app.edits.next_undo.startswith("move"))
+    await pilot.press("u")
+    await until(pilot, lambda: order() == [third, first, second])
+
+
+@exercises("pause_queue")
+async def _pause_queue(pilot: Any, screen: Any, database: Path) -> None:
+    await pilot.press("P")
+    await until(pilot, lambda: pilot.app.snapshot.queue_paused)
+    await pilot.press("P")
+    await until(pilot, lambda: not pilot.app.snapshot.queue_paused)
+
+
+@exercises("show_trash", "restore", "delete_for_good")
+async def _trash_view(pilot: Any, screen: Any, database: Path) -> None:
+    await marked(pilot, screen, "bigram-1", "residual-1", "blocks-1")
+    await pilot.press("d")
+    await until(pilot, lambda: len(pilot.app.snapshot.runs) == 6)
+    await pilot.press("D")
+    await until(pilot, lambda: screen.query_one(RunTable).row_count == 3)
+    assert "Trash · 3" in on_screen(pilot.app)
+    await pilot.press("escape", "p", "K")  # takes the marks away; what is in the trash is not trained
+    go_to_trashed(screen, "bigram-1")
+    await pilot.press("r")
+    await until(pilot, lambda: screen.query_one(RunTable).row_count == 2)
+    go_to_trashed(screen, "residual-1")
+    await pilot.press("d")
+    await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmScreen))
+    assert "residual-1, with" in on_screen(pilot.app)
+    await pilot.press("escape")
+    await until(pilot, lambda: pilot.app.screen is screen)
+    await pilot.press("d")
+    await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmScreen))
+    await pilot.press("d")
+    await until(pilot, lambda: screen.query_one(RunTable).row_count == 1)
+    await pilot.press("D")
+    await until(pilot, lambda: screen.query_one(RunTable).row_count == 7)
+    assert statuses(database).keys() >= {"bigram-1"}
+    assert not statuses(database).keys() & {"residual-1", "blocks-1"}
+
+
+def go_to_trashed(screen: Any, name: str) -> None:
+    """Puts the cursor on a run in the trash."""
+    trashed = screen.app.snapshot.trashed
+    screen.query_one(RunTable).move_to(next(run.id for run in trashed if run.name == name))
+
+
+@exercises("columns")
+async def _columns(pilot: Any, screen: Any, database: Path) -> None:
+    table = screen.query_one(RunTable)
+    usual = [column.key for column in table.columns_shown]
+    await pilot.press("c")
+    assert isinstance(pilot.app.screen, ColumnsScreen)
+    columns = pilot.app.screen.query_one(OptionList)
+    columns.highlighted = columns.get_option_index("lr")
+    await pilot.press("space", "s")
+    columns.highlighted = columns.get_option_index("stage")
+    await pilot.press("space")
+    columns.highlighted = columns.get_option_index("val")
+    await pilot.press("shift+up")
+    await pilot.press("escape")
+    assert pilot.app.screen is screen
+    shown = [column.key for column in table.columns_shown]
+    assert shown == [*(key for key in moved_ahead(usual, "val") if key != "stage"), "lr"]
+    assert screen.sort == "lr"
+    assert "lr ▲" in on_screen(pilot.app)
+    await pilot.press("c", "r", "escape")
+    assert [column.key for column in table.columns_shown] == usual
+
+
+def moved_ahead(keys: list[str], key: str) -> list[str]:
+    """The keys, one of them a place ahead."""
+    place = keys.index(key)
+    return [*keys[: place - 1], key, keys[place - 1], *keys[place + 1 :]]
 
 
 @exercises("cursor_down", "cursor_up", "cursor_first", "cursor_last")
@@ -421,8 +615,9 @@ def test_every_action_has_a_method_and_is_exercised() -> None:
 
 @pytest.mark.parametrize("mode", SCREENS)
 def test_no_key_means_two_things(mode: str) -> None:
-    for status, missing in (("finished", 0), ("finished", 1), (None, 1)):  # enter climbs to what is not trained
-        now = Situation(mode=mode, status=status, missing_rungs=missing, runs=1)
+    situations = (("finished", 0, False), ("finished", 1, False), (None, 1, False), ("finished", 0, True))
+    for status, missing, trash in situations:  # enter climbs to what is not trained, d deletes what is in the trash
+        now = Situation(mode=mode, status=status, missing_rungs=missing, runs=1, trash=trash)
         here = [action for action in ACTIONS if action.is_for(mode)]
         shared = [action for action in here if sum(not set(action.keys).isdisjoint(other.keys) for other in here) > 1]
         meant = [key for action in here if action not in shared or action.when(now) for key in action.keys]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lab.analysis.run_filter import filter_fields, parse_filter
+from lab.analysis.run_filter import FilterError, filter_fields, parse_filter
 from lab.config.ladder import stage_config
 from lab.errors import UsageError
 
@@ -17,7 +17,8 @@ def run(stage: str = "residual", **facts: Any) -> Any:
     settings = facts.pop("settings", {})
     usual = {
         "id": "1abc", "name": f"{stage}-1", "stage": stage, "dataset": "shakespeare", "status": "finished",
-        "experiment": None, "device": "cpu", "notes": "", "tags": ("quick",), "val_loss": 2.08, "best_val_loss": 2.07,
+        "experiment": None,
+        "kind": "training", "device": "cpu", "notes": "", "tags": ("quick",), "val_loss": 2.08, "best_val_loss": 2.07,
         "train_loss": 2.0, "parameters": 41_921, "chars_per_second": 61e3, "step": 5000, "seconds": 80.0,
         "config": stage_config(stage, settings=settings),
     }  # fmt: skip
@@ -31,6 +32,8 @@ def run(stage: str = "residual", **facts: Any) -> Any:
         "val<2.1", "val<=2.08", "val>2 val<3", "lr=1e-3", "lr:1e-3", "lr<1e-2", "learning_rate<1e-2", "heads=4",
         "tag:quick", "-name:test", "-status:failed", "parameters<42k", "speed>60k", "steps=5k", "residual:true",
         "norm:none", "device:cpu", "stage!=bigram", "choices<8.1", "head_dim:none", "1abc",
+        "kind:training", "-kind:lr-sweep", "residual:on", "seed:1337", "batch_size>16",
+        'name:"residual-1"', "status:fin",
     ],
 )  # fmt: skip
 def test_lets_through(text: str) -> None:
@@ -59,12 +62,27 @@ def test_a_run_without_the_number_matches_no_comparison() -> None:
         ("val<", "val<: a number is missing"),
         ("val<two", "'two' is not a number"),
         ("stage<3", "stage< compares text; write stage:3"),
+        ("status:finishd", "no status 'finishd': did you mean 'finished'?"),
+        ("activation=rleu", "no activation 'rleu': did you mean 'relu'?"),
+        ("residual=maybe", "no residual 'maybe': there are true, false"),
     ],
 )
 def test_says_what_is_wrong(text: str, said: str) -> None:
     with pytest.raises(UsageError) as error:
         parse_filter(text)
     assert said in str(error.value)
+
+
+def test_says_where_it_is_wrong() -> None:
+    with pytest.raises(FilterError) as error:
+        parse_filter("stage:residual -val<two tag:x")
+    assert (error.value.start, error.value.end) == (15, 23)
+
+
+def test_a_text_with_blanks_stands_in_quotation_marks() -> None:
+    assert parse_filter('notes:"to do"')(run(notes="still to do"))
+    assert not parse_filter('notes:"to do"')(run(notes="to be done"))
+    assert parse_filter('"residual')(run())  # while it is being typed
 
 
 def test_knows_every_setting() -> None:

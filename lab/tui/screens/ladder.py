@@ -198,6 +198,8 @@ class LadderScreen(QueueActions):
         snapshot = self.lab.snapshot
         if not snapshot.waiting or any(run.step for run in snapshot.training):
             return ""
+        if snapshot.queue_paused:
+            return "the queue is paused"
         if self.lab.worker is None:
             return "starting the worker…" if not self.lab.problem else ""
         return "the worker is loading torch…" if not self.lab.worker_has_trained else ""

@@ -1,4 +1,4 @@
-"""What a person can do to the run under the cursor, and how new ones are queued."""
+"""What a person can do to runs, marked or under the cursor, and how new ones are queued."""
 
 from __future__ import annotations
 
@@ -21,37 +21,53 @@ class QueueActions(LabScreen):
         """The run under the cursor."""
         raise NotImplementedError
 
-    def _edit(self, change: Callable[[Edits, RunStore, RunRow], str]) -> None:
-        """Changes the run under the cursor, as it was when the key was pressed."""
+    @property
+    def chosen(self) -> tuple[RunRow, ...]:
+        """The runs that a key is for: the marked ones, where there can be marks and there are, else `run`."""
         run = self.run
+        return () if run is None else (run,)
+
+    def edit_chosen(self, change: Callable[[Edits, RunStore, tuple[RunRow, ...]], str]) -> None:
+        """Changes the chosen runs, on a thread."""
+        runs = self.chosen
         lab = self.lab
-        if run is None:
+        if not runs:
             lab.notify("no run is selected", severity="warning", markup=False)
             return
-        lab.edit(lambda: change(lab.edits, lab.reader.store(), run))
+        lab.edit(lambda: change(lab.edits, lab.reader.store(), runs))
 
     def action_pause_resume(self) -> None:
-        """Pauses the run, or lets it go on."""
+        """Pauses the runs, or lets them go on."""
         self.lab.minder.retry_now()
-        self._edit(Edits.pause_or_resume)
+        self.edit_chosen(Edits.pause_or_resume)
 
     def action_stop(self) -> None:
-        """Ends the run where it is, or gives it up."""
-        self._edit(Edits.stop)
+        """Ends the runs where they are, or gives them up."""
+        self.edit_chosen(Edits.stop)
+
+    def action_cancel(self) -> None:
+        """Gives the runs up, without a score."""
+        self.edit_chosen(Edits.cancel)
 
     def action_retry(self) -> None:
-        """Queues the run again."""
+        """Queues the runs again."""
         self.lab.minder.retry_now()
-        self._edit(Edits.retry)
+        self.edit_chosen(Edits.retry)
 
     def action_trash(self) -> None:
-        """Puts the run away."""
-        self._edit(Edits.trash)
+        """Puts the runs away."""
+        self.edit_chosen(Edits.trash)
 
     def action_undo(self) -> None:
         """Takes the last change back."""
         lab = self.lab
         lab.edit(lambda: lab.edits.undo(lab.reader.store()))
+
+    def action_pause_queue(self) -> None:
+        """Lets nothing that waits start, or lets it again."""
+        lab = self.lab
+        lab.minder.retry_now()
+        lab.edit(lambda: lab.edits.pause_queue(lab.reader.store()))
 
     def action_new_run(self) -> None:
         """Opens the composer with the stage of the run under the cursor."""

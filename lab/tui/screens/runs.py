@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.reactive import var
-from textual.widget import Widget
-from textual.widgets import DataTable, Static
+from textual.widgets import Static
 
-from lab.analysis.run_filter import RunFilter
 from lab.tui.actions import Situation, bindings, footer_actions
 from lab.tui.curves import ChartOptions, chart_content, chart_key
 from lab.tui.screens.chart_actions import ChartActions, restored_options
-from lab.tui.screens.queue_actions import QueueActions
+from lab.tui.screens.run_actions import RunActions
+from lab.tui.screens.table_actions import TableActions
 from lab.tui.shown import Shown, file_stem, of_curves, of_run, of_runs, of_text
 from lab.tui.snapshot import Snapshot, Wanted
 from lab.tui.theme import theme_colours
@@ -27,35 +26,32 @@ from lab.tui.widgets.detail_pane import TABS, DetailPane
 from lab.tui.widgets.empty_state import EmptyState
 from lab.tui.widgets.filter_bar import FilterBar
 from lab.tui.widgets.loss_chart import LossChart
-from lab.tui.widgets.run_columns import COLUMNS_BY_KEY, SORTS, STATUS_SIGNS, Look, config_changes, ordered
+from lab.tui.widgets.question_line import QuestionLine
+from lab.tui.widgets.run_columns import STATUS_SIGNS, Look, WaitingTime, all_columns, column_of, config_changes, ordered
 from lab.tui.widgets.run_table import RunTable
-
-if TYPE_CHECKING:
-    from lab.store.run_store import RunRow
+from lab.tui.widgets.waiting_times import waiting_times
 
 AGE_SECONDS = 5.0
+ACTIONS_OF_TRASH = ("restore", "delete_for_good")
+NOT_IN_TRASH = ("again", "cancel", "move_down", "move_first", "move_up", "pause_resume", "retry", "stop", "trash")
 PANES = ("runs", "chart", "detail")
 
 
-class RunsScreen(QueueActions, ChartActions):
+class RunsScreen(RunActions, TableActions, ChartActions):
     """Runs. What is selected lives here; the widgets show it."""
 
     MODE = "runs"
+    CSS_PATH = "runs.tcss"
     BINDINGS = bindings("runs", priority=("next_pane", "previous_pane"))
     AUTO_FOCUS = "#runs"
 
-    marks: var[tuple[str, ...]] = var((), init=False)
-    baseline: var[str | None] = var(None, init=False)
-    sort: var[str] = var("", init=False)
-    reverse: var[bool] = var(False, init=False)
-    filter: var[RunFilter] = var(RunFilter, init=False)
     options: var[ChartOptions] = var(ChartOptions, init=False)
-    pane: var[str] = var("runs", init=False)
-    zoomed: var[bool] = var(False, init=False)
 
     def __init__(self) -> None:
         super().__init__()
         self._table_shown: tuple[object, ...] = ()
+        self._times_of: Snapshot | None = None
+        self._times_known: dict[str, WaitingTime] = {}
 
     def compose(self) -> ComposeResult:
         """The status bar, the panes, the key bar."""
@@ -64,7 +60,8 @@ class RunsScreen(QueueActions, ChartActions):
         with Vertical(id="body"):
             yield RunTable(id="runs")
             yield EmptyState(id="empty")
-            yield FilterBar(id="filter")
+            yield FilterBar(self.filter_values, id="filter")
+            yield QuestionLine(id="question")
             with Horizontal(id="below"):
                 yield LossChart(id="chart")
                 yield DetailPane(id="detail")
@@ -74,8 +71,13 @@ class RunsScreen(QueueActions, ChartActions):
     def on_mount(self) -> None:
         """Follows what is read."""
         self.follow("ladder")
-        self.set_interval(AGE_SECONDS, partial(self._show_table, ages=True))
+        self.set_interval(AGE_SECONDS, self._time_goes_by)
         self._arrange()
+
+    def _time_goes_by(self) -> None:
+        """Ages and times to wait are not what they were; what nobody sees is not drawn."""
+        if self in self.app.screen_stack and self.is_whole:
+            self.show_table(ages=True)
 
     def on_screen_resume(self) -> None:
         """Another screen may have wanted something else meanwhile."""
@@ -89,32 +91,22 @@ class RunsScreen(QueueActions, ChartActions):
         return self.lab.snapshot
 
     @property
-    def run(self) -> RunRow | None:
-        """The run under the cursor."""
-        return self.snapshot.by_id.get(self.query_one(RunTable).run_id or "")
-
-    @property
-    def drawn(self) -> tuple[str, ...]:
-        """The runs whose curves are drawn: the marked ones, else the one under the cursor."""
-        if self.marks:
-            return tuple(run_id for run_id in self.marks if run_id in self.snapshot.by_id)
-        run_id = self.query_one(RunTable).run_id
-        return (run_id,) if run_id else ()
-
-    @property
     def situation(self) -> Situation:
         """What the footer goes by."""
         run = self.run
         return Situation(
             status=run.status if run else None,
-            runs=len(self.snapshot.runs),
-            marks=len(self.marks),
+            runs=len(self.listed),
+            marks=len(self.marked),
+            statuses=frozenset(run.status for run in self.marked),
             undo=self.lab.edits.next_undo,
             pane=self.pane,
             single_pane=self.single,
             zoomed=self.zoomed,
             filtered=bool(self.filter.terms),
             loaded=self.lab.loaded,
+            trash=self.in_trash,
+            queue_paused=self.snapshot.queue_paused,
         )
 
     def look(self) -> Look:
@@ -123,7 +115,14 @@ class RunsScreen(QueueActions, ChartActions):
             self.look_of_app(),
             marks=frozenset(self.marks),
             baseline=self.snapshot.by_id.get(self.baseline or ""),
+            times=self._times(),
         )
+
+    def _times(self) -> dict[str, WaitingTime]:
+        """When waiting runs start, and how long they take; worked out once for a snapshot."""
+        if self._times_of is not self.snapshot:
+            self._times_of, self._times_known = self.snapshot, waiting_times(self.snapshot)
+        return self._times_known
 
     def shown(self) -> list[Shown]:
         """What the current pane shows."""
@@ -132,7 +131,7 @@ class RunsScreen(QueueActions, ChartActions):
             return of_curves(self.snapshot, self.drawn)
         if self.pane == "detail" and run is not None and detail.tab != "config":
             return [of_text(detail.tab, detail.plain, f"{file_stem(run.name)}-{detail.tab}.txt")]
-        of_table = of_runs([run for run in self.snapshot.runs if self.filter(run)]) if self.pane == "runs" else []
+        of_table = of_runs([run for run in self.listed if self.filter(run)]) if self.pane == "runs" else []
         return (of_run(run) if run is not None else []) + of_table
 
     def pointed_at(self) -> list[str]:
@@ -160,6 +159,7 @@ class RunsScreen(QueueActions, ChartActions):
             "baseline": self.baseline,
             "sort": self.sort,
             "reverse": self.reverse,
+            "columns": list(self.columns),
             "filter": self.query_one(FilterBar).text,
             "chart": asdict(self.options),
             "tab": self.query_one(DetailPane).tab,
@@ -175,7 +175,12 @@ class RunsScreen(QueueActions, ChartActions):
         self.set_reactive(RunsScreen.marks, tuple(run_id for run_id in marks if run_id in known))
         baseline, sort, tab, pane = (values.get(name) for name in ("baseline", "sort", "tab", "pane"))
         self.set_reactive(RunsScreen.baseline, baseline if baseline in known else None)
-        self.set_reactive(RunsScreen.sort, sort if sort in SORTS else "")
+        every = all_columns()
+        sortable = sort in every and column_of(sort).sort is not None
+        self.set_reactive(RunsScreen.sort, str(sort) if sortable else "")
+        columns = values.get("columns")
+        columns = columns if isinstance(columns, list) else []
+        self.set_reactive(RunsScreen.columns, tuple(key for key in columns if key in every))
         self.set_reactive(RunsScreen.reverse, values.get("reverse") is True)
         self.set_reactive(RunsScreen.options, restored_options(values.get("chart")))
         if tab in TABS:
@@ -190,32 +195,55 @@ class RunsScreen(QueueActions, ChartActions):
     def show_app(self) -> None:
         """Shows what is known now."""
         self._arrange()
-        self._show_table()
+        self.show_table()
         self._selection_changed()
 
-    def _show_table(self, *, ages: bool = False) -> None:
+    def show_table(self, *, ages: bool = False) -> None:
         """Shows the table, unless it would look as before; `ages` says that time has gone by."""
-        of_runs = (self.snapshot.runs, self.snapshot.slots, self.marks, self.baseline)
-        key = (*of_runs, self.filter, self.sort, self.reverse, self.app.theme)
+        listed = self.listed
+        of_runs = (listed, self.snapshot.slots, self.snapshot.places, self.marks, self.baseline, self.in_trash)
+        key = (*of_runs, self.filter, self.sort, self.reverse, self.columns, self.app.theme)
         if key == self._table_shown and not ages:
             return
         self._table_shown = key
-        runs = [run for run in self.snapshot.runs if self.filter(run)]
+        runs = [run for run in listed if self.filter(run)] if self.filter.terms else list(listed)
+        look = self.look()
         table = self.query_one(RunTable)
-        table.show(ordered(runs, self.sort, reverse=self.reverse), self.look(), sort=self.sort, reverse=self.reverse)
-        table.set_heading(shown=len(runs), of=len(self.snapshot.runs), marks=len(self.marks), sort=self.sort)
+        table.say_nothing(self._why_nothing(look))
+        table.show(
+            ordered(runs, self.sort, reverse=self.reverse),
+            look,
+            of=len(listed),
+            sort=self.sort,
+            reverse=self.reverse,
+            columns=self.columns,
+        )
+        where = "Trash" if self.in_trash else "Runs"
+        table.set_heading(shown=len(runs), of=len(listed), marks=len(self.marked), sort=self.sort, where=where)
         if self.snapshot.training:
             self.show_status()
+
+    def _why_nothing(self, look: Look) -> Text:
+        """Why no run is shown, and what to press."""
+        strong, muted = f"bold {look.colour('accent')}", look.colour("text-muted")
+        if self.listed:
+            return Text.assemble((" no run matches the filter   ", muted), ("esc", strong), (" shows every run", muted))
+        said = " the trash is empty   " if self.lab.loaded else " reading…   "
+        return Text.assemble((said, muted), ("D", strong), (" goes back to the runs", muted))
 
     def _selection_changed(self) -> None:
         run, drawn = self.run, self.drawn
         self.lab.selected = run.id if run else self.lab.selected
         if self.is_current:  # else the screen above says what it wants
-            self.lab.reader.want(Wanted(drawn, run.id if run else None))
+            self.lab.reader.want(self._wanted())
         look = self.look()
         self.query_one(DetailPane).show(run, self.snapshot.detail, look)
         self._show_chart(drawn, look)
         self._show_bars()
+
+    def _wanted(self) -> Wanted:
+        run = self.run
+        return Wanted(self.drawn, run.id if run else None, trash=self.in_trash)
 
     def _show_chart(self, drawn: tuple[str, ...], look: Look) -> None:
         chart = self.query_one(LossChart)
@@ -237,7 +265,7 @@ class RunsScreen(QueueActions, ChartActions):
 
     def _arrange(self) -> None:
         """Shows the panes that there is room for."""
-        empty = not self.snapshot.runs
+        empty = not self.snapshot.runs and not self.in_trash
         alone = self.single or self.zoomed
         self.show_size()
         self.set_class(self.single and not empty, "-single")
@@ -284,7 +312,7 @@ class RunsScreen(QueueActions, ChartActions):
 
     def action_next_pane(self, step: int = 1) -> None:
         """Goes to the next pane; where one fills the screen, through the details' tabs too."""
-        if not self.snapshot.runs:
+        if not self.listed:
             return
         if self.single:
             self._to_page(self._page() + step)
@@ -320,62 +348,12 @@ class RunsScreen(QueueActions, ChartActions):
         if self.run is not None:
             self.open_run(self.run.id)
 
-    # Moving, marking, filtering, sorting
+    # What changes the picture
 
-    @on(DataTable.RowHighlighted, "#runs")
+    @on(RunTable.Moved)
     def _cursor_moved(self) -> None:
         if self.is_whole:
             self._selection_changed()
-
-    def _move(self, table_action: str, scroll: str) -> None:
-        """Moves the cursor; in the details, the text."""
-        target: Widget = self.query_one(DetailPane) if self.pane == "detail" else self.query_one(RunTable)
-        getattr(target, scroll if self.pane == "detail" else table_action)()
-
-    def action_cursor_down(self) -> None:
-        """Moves down."""
-        self._move("action_cursor_down", "action_scroll_down")
-
-    def action_cursor_up(self) -> None:
-        """Moves up."""
-        self._move("action_cursor_up", "action_scroll_up")
-
-    def action_cursor_first(self) -> None:
-        """Moves to the first."""
-        self._move("action_scroll_top", "action_scroll_home")
-
-    def action_cursor_last(self) -> None:
-        """Moves to the last."""
-        self._move("action_scroll_bottom", "action_scroll_end")
-
-    def action_mark(self) -> None:
-        """Marks the run under the cursor, or takes its mark away, and goes on to the next."""
-        run = self.run
-        if run is None:
-            return
-        self.marks = (
-            tuple(marked for marked in self.marks if marked != run.id)
-            if run.id in self.marks
-            else (*self.marks, run.id)
-        )
-        if self.pane == "runs":
-            self.query_one(RunTable).action_cursor_down()
-
-    def action_unmark_all(self) -> None:
-        """Leaves what was entered last: the zoom, the filter, the marks."""
-        bar = self.query_one(FilterBar)
-        if self.zoomed:
-            self.action_zoom()
-        elif bar.display or self.filter.terms:
-            bar.clear()
-        else:
-            self.marks = ()
-
-    def action_pin(self) -> None:
-        """Pins the run under the cursor as the baseline, or takes it off."""
-        run = self.run
-        if run is not None:
-            self.baseline = None if run.id == self.baseline else run.id
 
     def watch_marks(self) -> None:
         """Marks change the table and the curves."""
@@ -389,44 +367,19 @@ class RunsScreen(QueueActions, ChartActions):
         """Other runs are shown."""
         self.show_app()
 
+    def watch_in_trash(self) -> None:
+        """Other runs are listed; those of the trash are read first."""
+        self.lab.reader.want(self._wanted())
+        self.show_app()
+
     def watch_options(self) -> None:
         """The chart is drawn another way."""
         self._selection_changed()
 
-    def action_filter(self) -> None:
-        """Opens the line to filter by."""
-        if self.snapshot.runs:
-            if self.single:
-                self.go_to("runs")
-            self.query_one(FilterBar).open()
-
-    @on(FilterBar.Changed)
-    def _filter_changed(self, event: FilterBar.Changed) -> None:
-        self.filter = event.filter
-
-    @on(FilterBar.Closed)
-    def _filter_closed(self) -> None:
-        self.query_one(RunTable).focus()
-
-    def action_sort(self) -> None:
-        """Sorts by the next column."""
-        shown = {column.key for column in self.query_one(RunTable).columns_shown}
-        sorts = [sort for sort in SORTS if not sort or sort in shown]
-        place = sorts.index(self.sort) if self.sort in sorts else 0
-        self._sort_by(sorts[(place + 1) % len(sorts)])
-
-    def action_sort_reverse(self) -> None:
-        """Turns the order round."""
-        self._sort_by(self.sort, reverse=not self.reverse)
-
-    @on(RunTable.SortAsked)
-    def _head_clicked(self, event: RunTable.SortAsked) -> None:
-        if COLUMNS_BY_KEY[event.column].sort:
-            self._sort_by(event.column, reverse=event.column == self.sort and not self.reverse)
-        elif event.column == "status":
-            self._sort_by("")
-
-    def _sort_by(self, sort: str, *, reverse: bool = False) -> None:
-        self.sort, self.reverse = sort, reverse
-        self._show_table()
-        self.show_status()
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """In the trash, runs are restored or deleted for good; what is there is not trained."""
+        if action in ACTIONS_OF_TRASH:
+            return self.in_trash
+        if action in NOT_IN_TRASH:
+            return not self.in_trash
+        return super().check_action(action, parameters)

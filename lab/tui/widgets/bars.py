@@ -162,8 +162,9 @@ def _work(facts: BarFacts) -> list[tuple[int, Text]]:
         if speed:
             parts.append((3, Text(f"  {text.si(speed)} chars/s", muted)))
     if snapshot.waiting:
-        parts.append((1, Text.assemble(("  ◌ ", colours["secondary"]), f"{snapshot.waiting} waiting")))
-        if not training and not facts.worker and not facts.problem:
+        held = (" · the queue is paused", colours["warning"]) if snapshot.queue_paused else ""
+        parts.append((1, Text.assemble(("  ◌ ", colours["secondary"]), f"{snapshot.waiting} waiting", held)))
+        if not (training or facts.worker or facts.problem or held):
             parts.append((2, Text(" · starting the worker", muted)))
     return parts
 

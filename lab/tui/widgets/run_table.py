@@ -1,40 +1,45 @@
-"""The table of runs: rows updated by key, in an order of its own, the cursor staying with its run."""
+"""The table of runs. Only the rows in sight are drawn, so a thousand runs cost what twenty do."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from rich.style import Style
 from rich.text import Text
-from textual import events, on
+from textual import events
 from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
 from textual.message import Message
-from textual.widgets import DataTable
-from textual.widgets.data_table import RowKey
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
 
 from lab import text
-from lab.tui.widgets.run_columns import COLUMNS, COLUMNS_BY_KEY, Column, Look, RunCell
+from lab.tui.widgets.run_columns import Column, Look, column_of, column_widths, columns_that_fit
 
 if TYPE_CHECKING:
     from lab.store.run_store import RunRow
 
-_REBUILD_FROM = 40
-"""Rows coming or going at once, from which filling the table anew is cheaper."""
 _PADDING = 1
 NARROW_BELOW = 98
 """Cells of width below which columns make themselves small."""
 
 
-class RunTable(DataTable[Text]):
-    """Shows runs; which, and in what order, is told by `show`."""
+class RunTable(ScrollView, can_focus=True, inherit_bindings=False):
+    """Shows runs under a head; which, and in what order, is told by `show`. The cursor stays with its run."""
 
     BORDER_TITLE = "Runs"
-    BINDINGS: ClassVar[list[BindingType]] = [  # a table's own home and end move within the row
-        Binding("home", "scroll_top", show=False),
-        Binding("end", "scroll_bottom", show=False),
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"datatable--header", "datatable--cursor"}
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "screen.open_run", show=False),
+        Binding("pageup", "page(-1)", show=False),
+        Binding("pagedown", "page(1)", show=False),
     ]
+
+    @dataclass
+    class Moved(Message):
+        """The cursor was put on another run."""
 
     @dataclass
     class SortAsked(Message):
@@ -42,193 +47,271 @@ class RunTable(DataTable[Text]):
 
         column: str
 
+    @dataclass
+    class MarkAsked(Message):
+        """A run's mark was clicked; the cursor is on it."""
+
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
-        super().__init__(
-            id=id,
-            cursor_type="row",
-            zebra_stripes=False,
-            cell_padding=_PADDING,
-            cursor_foreground_priority="renderable",
-        )
-        self._shown: dict[str, tuple[Text, ...]] = {}
-        self._order: list[str] = []
-        self._columns_shown: list[Column] = []
-        self._heading_shown = ""
-        self._cell_cache: dict[str, tuple[tuple[object, ...], tuple[Text, ...]]] = {}
-        self._shared_key: tuple[object, ...] = ()
-        self._layout_key: tuple[object, ...] = ()
+        super().__init__(id=id)
         self._runs: Sequence[RunRow] = ()
+        self._of = 0
+        self._places: dict[str, int] = {}
+        self._cursor = 0
         self._look = Look()
         self._sort, self._reverse = "", False
-        self._sort_labelled = ("", False)
-        self._relabelled = False
+        self._wanted: tuple[str, ...] = ()
+        self._columns: tuple[Column, ...] = ()
+        self._widths: tuple[int, ...] = ()
+        self._nothing = Text()
+        self._heading_shown = ""
+        self._rows: dict[str, tuple[tuple[object, ...], Strip]] = {}
+        self._rows_key: tuple[object, ...] = ()
 
-    def show(self, runs: Sequence[RunRow], look: Look, *, sort: str, reverse: bool) -> None:
-        """Shows these runs in this order."""
-        self._runs, self._sort, self._reverse = runs, sort, reverse
-        self._look = replace(look, narrow=self._narrow)
-        self._lay_out_columns()
-        self._fill()
+    # What is shown
 
-    @property
-    def _narrow(self) -> bool:
-        return (self.size.width or self.app.size.width) < NARROW_BELOW
+    def show(
+        self, runs: Sequence[RunRow], look: Look, *, of: int, sort: str, reverse: bool, columns: tuple[str, ...] = ()
+    ) -> None:
+        """Shows these runs in this order; in these columns, as many as fit, or in those that suit the width.
 
-    @property
-    def columns_shown(self) -> tuple[Column, ...]:
-        """The columns that there is room for."""
-        return tuple(self._columns_shown)
+        `of` is how many there are without the filter: the table keeps its height while one types.
+        """
+        kept, rows = self.run_id, (len(self._runs), self._of)
+        self._of = of
+        self._runs, self._sort, self._reverse, self._wanted = runs, sort, reverse, columns
+        self._places = {run.id: place for place, run in enumerate(runs)}
+        self._look = look
+        self._lay_out()
+        self._cursor = self._places.get(kept or "", min(self._cursor, max(0, len(runs) - 1)))
+        if (len(runs), of) != rows:
+            self.virtual_size = Size(self._width, len(runs) + 1)
+            self.refresh(layout=of != rows[1])
+        self._keep_in_sight()
+        self.refresh()
 
-    @property
-    def column_under_mouse(self) -> str:
-        """The head of the column that the mouse is over; empty where it is elsewhere."""
-        place = self.hover_coordinate.column
-        return self._columns_shown[place].label if self._show_hover_cursor and place < len(self._columns_shown) else ""
+    def say_nothing(self, why: Text) -> None:
+        """What stands there where no run is shown."""
+        self._nothing = why
 
-    def set_heading(self, *, shown: int, of: int, marks: int, sort: str) -> None:
+    def set_heading(self, *, shown: int, of: int, marks: int, sort: str, where: str = "Runs") -> None:
         """Says in the border how many runs there are, and how many of them are shown and marked."""
-        said = Text("Runs")
-        said.append(f" · {shown} of {of}" if shown != of else f" · {of}")
+        said = Text(where)
+        said.append(f" · {shown:,} of {of:,}" if shown != of else f" · {of:,}")
         if marks:
-            said.append(f" · {marks} marked")
+            said.append(f" · {marks:,} marked")
         if sort:
-            said.append(f" · by {COLUMNS_BY_KEY[sort].label}")
+            said.append(f" · by {column_of(sort).label}")
         if said.plain != self._heading_shown:
             self._heading_shown = said.plain
             self.border_title = said
 
     @property
+    def columns_shown(self) -> tuple[Column, ...]:
+        """The columns that there is room for."""
+        return self._columns
+
+    @property
+    def row_count(self) -> int:
+        """How many runs are shown."""
+        return len(self._runs)
+
+    @property
+    def cursor_row(self) -> int:
+        """The row under the cursor, counted from 0."""
+        return self._cursor
+
+    def get_row_at(self, row: int) -> tuple[Text, ...]:
+        """The cells of a row."""
+        return tuple(column.cell(self._runs[row], self._look) for column in self._columns)
+
+    @property
     def run_id(self) -> str | None:
         """The run under the cursor."""
-        return self._order[self.cursor_row] if 0 <= self.cursor_row < len(self._order) else None
+        return self._runs[self._cursor].id if self._cursor < len(self._runs) else None
+
+    # The cursor
 
     def move_to(self, run_id: str) -> None:
         """Puts the cursor on a run, if it is shown."""
-        if run_id in self._order:
-            self.move_cursor(row=self._order.index(run_id))
+        if run_id in self._places:
+            self.move_cursor(row=self._places[run_id])
 
-    def _lay_out_columns(self) -> None:
-        width = self.size.width or self.app.size.width
-        baseline = self._look.baseline is not None
-        shown = [column for column in COLUMNS if width >= column.from_width and (baseline or not column.with_baseline)]
-        key = (width, baseline)
-        if key == self._layout_key:
-            self._label_columns()
+    def move_cursor(self, *, row: int) -> None:
+        """Puts the cursor on a row, or the nearest there is."""
+        row = min(max(0, row), max(0, len(self._runs) - 1))
+        if row == self._cursor:
             return
-        self._layout_key = key
-        kept = self.run_id
-        self.clear(columns=True)
-        self._shown.clear()
-        self._order.clear()
-        self._columns_shown = shown
-        self._sort_labelled = (self._sort, self._reverse)
-        for column, column_width in zip(shown, self._widths(shown, width), strict=True):
-            self.add_column(self._heading(column), width=column_width, key=column.key)
-        if kept:
-            self._fill()
-            self.move_to(kept)
+        before, self._cursor = self._cursor, row
+        self._keep_in_sight()
+        for each in (before, row):
+            self.refresh(Region(0, each + 1 - self._top, self._width, 1))
+        self.post_message(self.Moved())
 
-    def _label_columns(self) -> None:
-        """Moves the sign of the order to another head."""
-        if (self._sort, self._reverse) == self._sort_labelled:
-            return
-        self._sort_labelled = (self._sort, self._reverse)
-        for column in self.ordered_columns:
-            column.label = self._heading(COLUMNS_BY_KEY[column.key.value or ""])
-        self._relabelled = True
+    def action_cursor_down(self) -> None:
+        """Moves down."""
+        self.move_cursor(row=self._cursor + 1)
 
-    def _update_dimensions(self, new_rows: Iterable[RowKey]) -> None:
-        """Measures no cell: each column has a width of its own, and each row one line."""
-        super()._update_dimensions(())
+    def action_cursor_up(self) -> None:
+        """Moves up."""
+        self.move_cursor(row=self._cursor - 1)
 
-    def _widths(self, columns: Iterable[Column], width: int) -> list[int]:
-        """Each column's width; the flexible ones share what is left over, down to a few cells."""
-        columns = list(columns)
-        own = [column.narrow_width or column.width if self._narrow else column.width for column in columns]
-        fixed = sum(own) + 2 * _PADDING * len(columns)
-        spare = width - fixed - 1
-        flexible = [column for column in columns if column.flexible]
-        widths = []
-        for column, own_width in zip(columns, own, strict=True):
-            more = 0
-            if column.flexible:
-                more = spare // len(flexible) if spare > 0 else spare
-                if column.key == "name" and spare > 0:
-                    more = min(more, 12)
-            widths.append(max(8, own_width + more) if column.flexible else own_width)
-        if len(flexible) > 1 and spare > 0:
-            unused = spare - (sum(widths) - sum(own))
-            widths[columns.index(flexible[-1])] += max(0, unused)
-        return widths
+    def action_page(self, pages: int) -> None:
+        """Moves by as many rows as are in sight."""
+        self.move_cursor(row=self._cursor + pages * max(1, self._room - 1))
 
-    def _heading(self, column: Column) -> Text:
-        label = column.label
-        if column.key == self._sort:
-            label += " ▼" if column.descending != self._reverse else " ▲"
-        return Text(label, justify="right" if column.right else "left", no_wrap=True)
+    def action_scroll_top(self) -> None:
+        """Moves to the first."""
+        self.move_cursor(row=0)
 
-    def _cells(self, run: RunRow) -> tuple[Text, ...]:
-        """A run's cells; those of before where nothing that they show has changed."""
-        look = self._look
-        seen = (run.id in look.marks, look.places.get(run.id), text.age(look.now - (run.ended_at or run.created_at)))
-        key = (run, seen, self._shared_key)
-        known = self._cell_cache.get(run.id)
+    def action_scroll_bottom(self) -> None:
+        """Moves to the last."""
+        self.move_cursor(row=len(self._runs) - 1)
+
+    @property
+    def _top(self) -> int:
+        """The first row in sight."""
+        return self.scroll_offset.y
+
+    @property
+    def _width(self) -> int:
+        """Cells of a row; those of the window before it is known."""
+        return self.scrollable_content_region.width or self.app.size.width
+
+    @property
+    def _room(self) -> int:
+        """Rows in sight, without the head."""
+        return max(0, self.scrollable_content_region.height - 1)
+
+    def _keep_in_sight(self) -> None:
+        top = min(max(self._top, self._cursor - self._room + 1), self._cursor)
+        if self._room and top != self._top:
+            self.scroll_to(y=top, animate=False, immediate=True, force=True)
+
+    # Drawing
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """A row each, the head, and a line where there is nothing to show."""
+        return max(2, self._of + 1)
+
+    def render_line(self, y: int) -> Strip:
+        """The head, or one run."""
+        width = self._width
+        if y == 0:
+            return self._head(width)
+        row = self._top + y - 1
+        if not self._runs and y == 1:
+            return self._strip(self._nothing, self.rich_style, width)
+        if row >= len(self._runs):
+            return Strip.blank(width, self.rich_style)
+        return self._row(row, width)
+
+    def _head(self, width: int) -> Strip:
+        style = self.get_component_rich_style("datatable--header", partial=True)
+        said = Text(style=style)
+        for column, column_width in zip(self._columns, self._widths, strict=True):
+            label = column.label
+            if column.key == self._sort:
+                label += " ▼" if column.descending != self._reverse else " ▲"
+            _append_cell(said, Text(label, justify="right" if column.right else "left"), column_width)
+        return self._strip(said, self.rich_style + style, width)
+
+    def _row(self, row: int, width: int) -> Strip:
+        """A row as it was drawn last, where nothing that it shows has changed."""
+        run, look = self._runs[row], self._look
+        under_cursor = row == self._cursor
+        seen = (
+            under_cursor and ("focused" if self.has_focus else "blurred"),
+            run.id in look.marks,
+            look.places.get(run.id),
+            look.times.get(run.id),
+            text.age(look.now - (run.ended_at or run.created_at)),
+            look.slots.get(run.id),
+        )
+        key = (run, seen, width)
+        known = self._rows.get(run.id)
         if known is None or known[0] != key:
-            known = (key, tuple(column.cell(run, look) for column in self._columns_shown))
-            self._cell_cache[run.id] = known
+            known = self._rows[run.id] = (key, self._drawn(run, under_cursor, width))
         return known[1]
 
-    def _fill(self) -> None:
-        look = self._look
-        self._shared_key = (look.narrow, look.dark, look.colours, look.baseline, tuple(self._columns_shown))
-        wanted = {run.id: self._cells(run) for run in self._runs}
-        kept = self.run_id
-        gone = [run_id for run_id in self._shown if run_id not in wanted]
-        new = [run_id for run_id in wanted if run_id not in self._shown]
-        if len(gone) + (len(new) if self._shown else 0) >= _REBUILD_FROM:
-            self.clear()
-            self._shown.clear()
-            gone, new = [], list(wanted)
-        for run_id in gone:
-            self.remove_row(run_id)
-            del self._shown[run_id]
-        for run_id, cells in self._shown.items():
-            if cells is wanted[run_id]:
-                continue
-            for column, before, now in zip(self._columns_shown, cells, wanted[run_id], strict=True):
-                if before != now:
-                    self.update_cell(run_id, column.key, now)
-        for run_id in new:
-            self.add_row(*wanted[run_id], key=run_id)
-        self._shown = {run_id: wanted[run_id] for run_id in wanted}
-        self._put_in_order(list(wanted), kept, rows_changed=bool(gone or new or self._relabelled))
-        self._relabelled = False
+    def _drawn(self, run: RunRow, under_cursor: bool, width: int) -> Strip:
+        style = self.rich_style
+        if under_cursor:
+            style += self.get_component_rich_style("datatable--cursor", partial=True)
+        said = Text()
+        for column, column_width in zip(self._columns, self._widths, strict=True):
+            _append_cell(said, column.cell(run, self._look), column_width)
+        return self._strip(said, style, width)
 
-    def _put_in_order(self, order: list[str], kept: str | None, *, rows_changed: bool) -> None:
-        if order == self._order and not rows_changed:
-            return
-        place = {run_id: i for i, run_id in enumerate(order)}
+    def _strip(self, said: Text, style: Style, width: int) -> Strip:
+        segments = list(said.render(self.app.console, end=""))
+        return Strip(segments).adjust_cell_length(width).apply_style(style)
 
-        def place_of(cell: Any) -> int:
-            return place[cell.run_id] if isinstance(cell, RunCell) else -1
+    def _lay_out(self) -> None:
+        """Chooses the columns and their widths, and forgets the rows that were drawn otherwise."""
+        width = self._width
+        narrow = width < NARROW_BELOW
+        self._look = look = replace(self._look, narrow=narrow)
+        self._columns = columns_that_fit(self._wanted, width, narrow=narrow, baseline=look.baseline is not None)
+        self._widths = column_widths(self._columns, width, narrow=narrow)
+        key = (width, look.dark, look.colours, look.baseline, self._columns, self._widths)
+        if key != self._rows_key:
+            self._rows_key = key
+            self._rows.clear()
 
-        self.sort("mark", key=place_of)
-        row = self.cursor_row
-        self._order = order
-        if kept in place:
-            row = place[kept]
-        if order:
-            self.move_cursor(row=min(max(row, 0), len(order) - 1))
-
-    @on(DataTable.HeaderSelected)
-    def _head_clicked(self, event: DataTable.HeaderSelected) -> None:
-        event.stop()
-        if event.column_key.value:
-            self.post_message(self.SortAsked(event.column_key.value))
+    def notify_style_update(self) -> None:
+        """Another theme: every row is drawn anew."""
+        super().notify_style_update()
+        self._rows.clear()
 
     def on_resize(self, event: events.Resize) -> None:
         """Gives the columns their new room."""
-        if self._layout_key:
-            self._look = replace(self._look, narrow=self._narrow)
-            self._lay_out_columns()
-            self._fill()
+        self.virtual_size = Size(self._width, len(self._runs) + 1)
+        self._lay_out()
+        self._keep_in_sight()
+        self.refresh()
+
+    # The mouse
+
+    def on_click(self, event: events.Click) -> None:
+        """Goes to the run that was clicked, opens it at the second click; a click on a head sorts."""
+        place = event.get_content_offset(self)
+        if place is None:
+            return
+        column = self._column_at(place.x)
+        row = self._top + place.y - 1
+        if place.y == 0:
+            if column is not None:
+                self.post_message(self.SortAsked(column.key))
+            return
+        if row >= len(self._runs):
+            return
+        self.move_cursor(row=row)
+        if column is not None and column.key == "mark":
+            self.post_message(self.MarkAsked())
+        elif event.chain == 2:
+            self.call_next(self.run_action, "screen.open_run")
+
+    @property
+    def column_under_mouse(self) -> str:
+        """The head of the column that the mouse is over; empty where it is elsewhere."""
+        column = self._column_at(self.app.mouse_position.x - self.content_region.x) if self.mouse_hover else None
+        return column.label if column is not None else ""
+
+    def _column_at(self, x: int) -> Column | None:
+        start = 0
+        for column, width in zip(self._columns, self._widths, strict=True):
+            if start <= x < start + width + 2 * _PADDING:
+                return column
+            start += width + 2 * _PADDING
+        return None
+
+
+def _append_cell(said: Text, cell: Text, width: int) -> None:
+    """Adds a cell, cut or filled to its width, between its blanks."""
+    if cell.cell_len > width:
+        cell = cell.copy()
+        cell.truncate(width, overflow="ellipsis")
+    gap = " " * (width - cell.cell_len)
+    said.append(" " * _PADDING + (gap if cell.justify == "right" else ""))
+    said.append_text(cell)
+    said.append(("" if cell.justify == "right" else gap) + " " * _PADDING)
