@@ -117,13 +117,22 @@ def _layers(facts: InsideFacts, step: int, width: int, look: Look) -> Text:
     said = Text(no_wrap=True)
     layers = facts.of_kind("activations")
     names, drawing = _columns(layers, width)
+    octaves = max((_octaves_held(of.counts[place_at(of, step)]) for of in layers if of.edges == "log2-20"), default=1)
     for of, name in zip(layers, names, strict=True):
         place = place_at(of, step)
+        cut = OCTAVES - octaves if of.edges == "log2-20" else 0
         said.append(f"{name} ")
-        said.append(_bars(of.counts[place], drawing), look.colour("primary"))
+        said.append(_bars(of.counts[place, cut : BINS - 1 - cut], drawing), look.colour("primary"))
         said.append(f" {_figures(of, place)}\n", look.colour("text-muted"))
-    said.append("from −2^11 through 0 to 2^11 by octaves; tanh evenly from −1 to 1\n", "dim")
+    outermost = 2.0 ** (octaves - 20)
+    said.append(f"from −{outermost:g} through 0 to {outermost:g} by octaves; tanh evenly from −1 to 1\n", "dim")
     return said
+
+
+def _octaves_held(counts: np.ndarray) -> int:
+    """Octaves from the smallest up to the largest that holds any of the values (64), of either sign."""
+    both = counts[OCTAVES - 1 :: -1] + counts[OCTAVES + 1 : BINS - 1]
+    return int(np.flatnonzero(both).max(initial=0)) + 1
 
 
 def _over_time(facts: InsideFacts, step: int, width: int, look: Look) -> Text:
@@ -190,8 +199,8 @@ def _figures(of: TensorHistograms, place: int) -> str:
 
 
 def _bars(counts: np.ndarray, width: int) -> str:
-    """The finite bins as one row of bars, the tallest of full height."""
-    shares = _condensed(counts[None, : BINS - 1], width)[0]
+    """Some bins as one row of bars, the tallest of full height."""
+    shares = _condensed(counts[None], width)[0]
     heights = np.ceil(shares / max(1e-9, shares.max()) * (len(BARS) - 1)).astype(int)
     return "".join(BARS[height] for height in heights)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,11 @@ import torch
 from torch.nn import functional as F
 from training_helpers import tiny_config
 
+from lab.config.ladder import stage_config
 from lab.datasets.dataset import Dataset
 from lab.models.build import build_model
 from lab.models.layers import PADDING_TARGET
-from lab.training.evaluate import Split
+from lab.training.evaluate import Split, least_loss
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -104,3 +106,28 @@ def test_a_stream_is_held_once_however_its_windows_overlap(
 ) -> None:
     split = Split(tiny_config(stage, prose, **settings), prose, "train", CPU)
     assert split._examples.untyped_storage().nbytes() == prose.splits["train"].nbytes
+
+
+@pytest.mark.parametrize(
+    ("stage", "settings", "least"),
+    [
+        ("bigram", {}, 2 / 5 * math.log(2)),  # after a come b and c
+        ("linear", {}, 2 / 5 * math.log(2)),
+        ("single-head", {}, 2 / 5 * math.log(2)),  # and a stands first in both rows
+        ("linear", {"positions": "learned"}, 2 / 5 * math.log(2)),
+        ("single-head", {"causal_mask": False}, 0.0),  # the rows differ
+    ],
+)
+def test_the_least_loss_is_what_equal_contexts_cost(stage: str, settings: dict[str, Any], least: float) -> None:
+    config = stage_config(stage, settings={"context_length": 3, "batch_size": 2, **settings})
+    a, b, c, d = range(4)
+    tokens, targets = torch.tensor([[a, b, d], [a, c, d]]), torch.tensor([[b, d, d], [c, d, PADDING_TARGET]])
+    assert least_loss(config, tokens, targets) == pytest.approx(least)  # padding does not count
+
+
+def test_the_least_loss_of_a_window_is_of_the_whole_window() -> None:
+    config = stage_config("mlp", dataset_as="words", settings={"context_length": 2})
+    tokens = torch.tensor([[0, 1], [0, 1], [0, 1], [1, 1]])
+    assert least_loss(config, tokens, torch.tensor([[2], [2], [3], [3]])) == pytest.approx(
+        -(2 * math.log(2 / 3) + math.log(1 / 3)) / 4
+    )

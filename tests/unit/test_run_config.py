@@ -230,6 +230,18 @@ def test_the_hash_knows_the_text_and_not_its_place() -> None:
     assert config.hash(SHA256) == config.replace(dataset="/elsewhere/shakespeare.txt").hash(SHA256)
 
 
+def test_how_often_diagnostics_look_on_is_no_part_of_what_a_run_is() -> None:
+    config = stage_config("bigram")
+    for every in (0, 1, 500):
+        looked_at = config.replace(diagnostics_every=every)
+        assert looked_at.hash(SHA256) == config.hash(SHA256)
+        assert looked_at.group_hash(SHA256) == config.group_hash(SHA256)
+        assert looked_at.diagnostics_interval == looked_at.resolved()["diagnostics_every"] == every
+    assert config.diagnostics_interval == config.evaluation_interval
+    with pytest.raises(ConfigError, match="diagnostics_every=-1 must be greater than or equal to 0"):
+        config.replace(diagnostics_every=-1)
+
+
 def test_the_hash_is_the_same_for_a_derived_value_that_is_given() -> None:
     assert stage_config("multi-head").hash(SHA256) == stage_config("multi-head", settings={"head_dim": 8}).hash(SHA256)
 
