@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sample_helpers import add_checkpoints
+from sweep_helpers import add_sweep
 from tui_helpers import HOSTILE, lab_app, named, on_screen, opened, statuses, until
 
 from lab.store import lifecycle
@@ -228,6 +229,27 @@ async def test_a_database_that_cannot_be_read_any_more_keeps_what_was_shown(data
         app.post_message(ReadFailed("the database cannot be read: disk I/O error"))
         await until(pilot, lambda: "disk I/O error" in on_screen(app))
         assert "finished · val 2.083" in on_screen(app)
+
+
+@pytest.mark.parametrize("size", [LARGE, SMALL])
+async def test_the_stages_lr_sweep_stands_by_the_schedule(size: tuple[int, int], database: Path) -> None:
+    store = RunStore.open(database)
+    add_sweep(store, "layernorm")
+    store.close()
+    app = lab_app(database)
+    async with app.run_test(size=size) as pilot:
+        screen = await viewing(pilot, "layernorm-2")
+        screen.go_to("lr")
+        pane = screen.query_one("#page-lr", RatePane)
+        await until(pilot, lambda: pane.sweep.display and "useful" in on_screen(app))
+        assert pane.sweep.content.cursor == pytest.approx(1e-3), "where this run's rate is on it"
+        assert pane.schedule.size.width > 0
+        assert "no LR sweep" not in on_screen(app)
+        await pilot.press("escape")
+        sweep = next(run for run in app.snapshot.runs if run.kind == "lr-sweep")
+        await app.push_screen(RunView(sweep.id))
+        await until(pilot, lambda: "an LR sweep" in on_screen(app))
+        await pilot.press("tab", "tab", "]", "left", "c")
 
 
 async def test_a_run_that_never_was_is_said_so(database: Path) -> None:

@@ -18,11 +18,13 @@ from lab.tui.run_charts import (
     loss_key,
     metric_content,
     metric_heading,
+    rate_at,
     rate_content,
     schedule_text,
 )
 from lab.tui.run_story import sample_at, sample_text
 from lab.tui.snapshot import Snapshot
+from lab.tui.sweeps import sweep_content, sweep_of_run
 from lab.tui.widgets.detail_pane import config_text, log_text
 from lab.tui.widgets.inside_pane import InsidePane
 from lab.tui.widgets.loss_chart import LossChart
@@ -96,10 +98,14 @@ def show_page(pane: Widget, page: str, facts: RunFacts) -> str:
 
 def _show_rate(pane: RatePane, facts: RunFacts) -> str:
     run, look = facts.run, facts.look
-    hint = Text()
-    if run.kind == "training":
+    hint, sweep = Text(), None
+    found = sweep_of_run(run, facts.snapshot.sweeps) if run.kind == "training" else None
+    if found is not None:
+        rate = rate_at(run, facts.step)
+        sweep = sweep_content(found, None, look, cursor=rate)
+    elif run.kind == "training":
         hint.append(f"no LR sweep of this stage yet: lab lr-find {run.stage}", look.colour("text-muted"))
-    pane.show(rate_content(facts.snapshot, run, facts.options, facts.step, look), None, hint)
+    pane.show(rate_content(facts.snapshot, run, facts.options, facts.step, look), sweep, hint)
     recorded = last_value(facts.snapshot.curves.get(run.id, {}).get("lr"), facts.step)
     return schedule_text(run, facts.step, recorded)
 
