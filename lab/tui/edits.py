@@ -205,11 +205,11 @@ class Edits:
         self._remember(f"climb the ladder ({plural(len(queued), 'run')})", take_back)
         return f"{plural(len(queued), 'run')} of the ladder queued; quit any time, they train in the background"
 
-    def queue_experiment(self, store: RunStore, name: str, planned: Plan) -> str:
-        """Queues what an experiment's plan has that is not stored yet."""
+    def queue_experiment(self, store: RunStore, name: str, planned: Plan, *, again: bool = False) -> str:
+        """Queues what an experiment's plan has that is not stored yet, or with `again` all of it."""
         from lab.queue.experiment_requests import queue_plan
 
-        queued = [row.id for row in queue_plan(store, planned)]
+        queued = [row.id for row in queue_plan(store, planned, again=again)]
         if not queued:
             raise UsageError(f"nothing of {name} is missing: all of it is stored or under way")
 

@@ -12,6 +12,7 @@ from tui_helpers import lab_app, named, on_screen, opened, statuses, until
 from lab.config.experiment_files import list_experiments
 from lab.tui.screens.composer import ComposerScreen
 from lab.tui.screens.confirm import ConfirmScreen
+from lab.tui.screens.experiment import ExperimentScreen
 from lab.tui.screens.run_view import RunView
 
 
@@ -71,14 +72,33 @@ async def test_an_experiment_is_queued_once_it_is_said_how_large_it_is(
         await opened(pilot)
         await search(pilot, "experiment rates", "Which rate?")
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
-        assert "2 runs, 1 of them stored already; 1 to queue" in on_screen(app)
+        await until(pilot, lambda: isinstance(app.screen, ExperimentScreen))
+        await until(pilot, lambda: "1 run to queue" in on_screen(app))
+        assert "1 stored already with the same config" in on_screen(app)
+        assert "lr = 0.01, 0.03" in on_screen(app)
         before = len(statuses(database))
-        await pilot.press("y")
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: "2 runs to queue" in on_screen(app))
+        await pilot.press("ctrl+r", "enter")
         await until(pilot, lambda: len(statuses(database)) == before + 1)
         await until(pilot, lambda: app.edits.next_undo.startswith("queue rates"))
         await pilot.press("u")
         await until(pilot, lambda: len(statuses(database)) == before)
         await search(pilot, "experiment broken", "experiment broken")
         await pilot.press("enter")
-        await until(pilot, lambda: any("experiment broken" in note.message for note in app._notifications))
+        await until(pilot, lambda: isinstance(app.screen, ExperimentScreen) and app.screen.planned)
+        assert "broken.toml:1:1: title must be a text" in app.screen.planned.problem
+        await until(pilot, lambda: "mend the file" in on_screen(app))
+        await pilot.press("enter", "escape")
+        await until(pilot, lambda: not isinstance(app.screen, ExperimentScreen))
+        (folder / "rates.toml").write_text(file.replace("[base]", 'seeds = "1..2000"\n[base]'))
+        await search(pilot, "experiment rates", "Which rate?")
+        await pilot.press("enter")
+        await until(pilot, lambda: "the grid comes to 4,000 runs" in on_screen(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, ExperimentScreen))
+        await pilot.press("q")
+        await until(pilot, lambda: not isinstance(app.screen, ExperimentScreen))
+        assert len(statuses(database)) == before

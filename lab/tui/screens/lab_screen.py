@@ -167,10 +167,10 @@ class LabScreen(TakingAlong):
         self.app.push_screen(ComposerScreen(Draft(stage)), lambda said: self.lab.minder.retry_now() if said else None)
 
     def ask_experiment(self, path: Path) -> None:
-        """Asks whether an experiment is to be queued, once it is known how many runs it needs."""
-        from lab.tui.screens.ask_experiment import ask_experiment
+        """Opens an experiment: what it asks, how many runs it needs; from there it is queued."""
+        from lab.tui.screens.experiment import ExperimentScreen
 
-        ask_experiment(self.lab, path)
+        self.app.push_screen(ExperimentScreen(path))
 
     def action_help(self) -> None:
         """Says what the keys do and what the words under the cursor mean."""
