@@ -5,18 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 
-def downsample(x: np.ndarray, y: np.ndarray, columns: int) -> tuple[np.ndarray, np.ndarray]:
+def downsample(
+    x: np.ndarray, y: np.ndarray, columns: int, span: tuple[float, float] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """The lowest and the highest point of each of so many equal columns of x, in order of x, with the two ends.
 
-    `x` ascends and both are finite. A line through what is returned covers the same cells as one through all points.
+    `x` ascends and both are finite. The columns part `span`, from the first x to the last where none is given: with
+    one that stays, a metric that grows keeps the points of its past. A line through what is returned covers the same
+    cells as one through all points.
     """
     if columns < 1 or len(x) <= 2 * columns:
         return x, y
-    span = float(x[-1] - x[0])
-    if span <= 0:
+    first, last = (float(x[0]), float(x[-1])) if span is None else span
+    if last <= first or x[-1] <= x[0]:
         kept = np.unique([0, int(y.argmin()), int(y.argmax()), len(x) - 1])
         return x[kept], y[kept]
-    column = np.minimum(((x - x[0]) / span * columns).astype(np.int64), columns - 1)
+    column = np.clip(((x - first) / (last - first) * columns).astype(np.int64), 0, columns - 1)
     starts = np.flatnonzero(np.diff(column, prepend=-1))
     column = np.cumsum(np.diff(column, prepend=-1) != 0) - 1  # empty columns left out
     lowest, highest = np.minimum.reduceat(y, starts), np.maximum.reduceat(y, starts)

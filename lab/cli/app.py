@@ -70,6 +70,10 @@ def screen(
     database: Annotated[
         Path | None, typer.Option("--db", metavar="PATH", help="The database; else LAB_DB, else the nearest runs.db.")
     ] = None,
+    ascii_charts: Annotated[
+        bool,
+        typer.Option("--ascii", help="Charts in ASCII; so anyway where the terminal has no UTF-8 or no braille."),
+    ] = False,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     """A terminal laboratory: what does each piece of a language model buy?
@@ -91,4 +95,4 @@ def screen(
     from lab.store.location import find_database
     from lab.tui.app import run_tui
 
-    raise typer.Exit(run_tui(find_database(database)))
+    raise typer.Exit(run_tui(find_database(database), ascii_charts=ascii_charts))

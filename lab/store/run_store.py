@@ -249,7 +249,9 @@ class RunStore:
             .order_by(Point.bucket)
         )
         with self.database.reader.connect() as connection:
-            table = np.array(connection.execute(query).all(), dtype=float).reshape(-1, 5)  # None becomes NaN
+            # As tuples: numpy asks each of SQLAlchemy's rows for what it has not, at twenty times the cost.
+            rows = [tuple(row) for row in connection.execute(query)]
+        table = np.array(rows, dtype=float).reshape(-1, 5)  # None becomes NaN
         return MetricPoints(table[:, 0].astype(int), table[:, 1], table[:, 2], table[:, 3], table[:, 4].astype(int))
 
     def samples(self, run_id: str) -> list[SampleRow]:

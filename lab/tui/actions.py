@@ -58,6 +58,14 @@ def _has_panes(now: Situation) -> bool:
     return now.runs > 0 or now.mode == "ladder"
 
 
+def _on_chart(now: Situation) -> bool:
+    return now.runs > 0 and now.pane in ("chart", "loss", "learning rate")
+
+
+def _can_step(now: Situation) -> bool:
+    return now.mode != "runs" or _on_chart(now)
+
+
 def _in(*statuses: str) -> Callable[[Situation], bool]:
     return lambda now: not now.trash and bool((now.statuses or {now.status}) & set(statuses))
 
@@ -102,7 +110,7 @@ class Action:
 _RUNS = ("runs",)
 _RUNS_AND_LADDER = ("ladder", "runs")
 _SAMPLE = ("sample",)
-_STEPPING = ("run_view", "sample", "lr_finder")
+_STEPPING = ("runs", "run_view", "sample", "lr_finder")
 _LR_FINDER = ("lr_finder",)
 _QUEUEING = ("runs", "run_view", "lr_finder")
 _RUNS_AND_VIEW = ("runs", "run_view")
@@ -288,13 +296,13 @@ ACTIONS: tuple[Action, ...] = (
         footer=2, modes=_SAMPLE, when=lambda now: now.writing, synonyms="cancel back",
     ),
     # Step
-    Action("step_forward", ("right",), "step", "One character, or step, on.", "Step", shown_key="→", modes=_STEPPING,
-           footer=6, synonyms="next character cursor"),
-    Action("step_back", ("left",), "step back", "One character, or step, back.", "Step", shown_key="←",
-           modes=_STEPPING, synonyms="previous character cursor"),
-    Action("step_forward_far", ("shift+right",), "ten on", "Ten characters, or steps, on.", "Step",
+    Action("step_forward", ("right",), "step", "Move the cursor on: by a character; on a chart, by a hundredth.",
+           "Step", shown_key="→", modes=_STEPPING, when=_can_step, footer=6, synonyms="next character cursor"),
+    Action("step_back", ("left",), "step back", "Move the cursor back: by a character; on a chart, by a "
+           "hundredth.", "Step", shown_key="←", modes=_STEPPING, synonyms="previous character cursor"),
+    Action("step_forward_far", ("shift+right",), "ten on", "Move the cursor on by ten.", "Step",
            shown_key="shift →", modes=_STEPPING),
-    Action("step_back_far", ("shift+left",), "ten back", "Ten characters, or steps, back.", "Step",
+    Action("step_back_far", ("shift+left",), "ten back", "Move the cursor back by ten.", "Step",
            shown_key="shift ←", modes=_STEPPING),
     Action("step_first", ("home",), "first step", "Go to the run's first step.", "Step", modes=_RUN_VIEW,
            synonyms="beginning start"),
@@ -327,8 +335,19 @@ ACTIONS: tuple[Action, ...] = (
            modes=_RUNS_AND_VIEW),
     Action("smooth_more", (">",), "smooth more", "Smooth the curves more; the raw ones stay dimmed behind.", "Chart",
            synonyms="ema average", modes=_RUNS_AND_VIEW),
-    Action("whole_range", ("=",), "whole range", "Show the losses of the first steps too, or leave them out.", "Chart",
-           synonyms="zoom reset outliers", modes=_RUNS_AND_VIEW),
+    Action("chart_closer", ("+",), "zoom in", "Show half as much of the x-axis, about the cursor or the middle; the "
+           "mouse wheel does it about the pointer.", "Chart",
+           when=_on_chart, footer=5, synonyms="zoom closer magnify", modes=_RUNS_AND_VIEW),
+    Action("chart_farther", ("-",), "zoom out", "Show twice as much of the x-axis.", "Chart",
+           synonyms="zoom farther", modes=_RUNS_AND_VIEW),
+    Action("chart_reset", ("=",), "whole x-axis", "Show all of the x-axis again.", "Chart",
+           synonyms="zoom reset", modes=_RUNS_AND_VIEW),
+    Action("chart_left", ("(",), "earlier", "Move what is zoomed to towards the first steps.", "Chart",
+           synonyms="pan scroll left", modes=_RUNS_AND_VIEW),
+    Action("chart_right", (")",), "later", "Move what is zoomed to towards the last steps.", "Chart",
+           synonyms="pan scroll right", modes=_RUNS_AND_VIEW),
+    Action("whole_range", ("o",), "outliers", "Make room for the first steps and for outliers too, or leave them out "
+           "of the range.", "Chart", synonyms="whole range spikes", modes=_RUNS_AND_VIEW),
     # Take along
     Action("copy", ("y",), "copy", "Copy what is shown: row, table, curves, sample, config, the command to repeat it.",
            "Take along", synonyms="yank clipboard osc52", when=_has_runs),

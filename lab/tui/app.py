@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -23,6 +24,7 @@ from lab.tui.edits import Edits
 from lab.tui.estimates import Estimates, MeasuringStarted, SpeedMeasured
 from lab.tui.first_events import FirstEvents
 from lab.tui.ladder_facts import LadderFacts, LadderFactsRead, read_ladder_facts
+from lab.tui.marker_style import needs_ascii, output_encoding
 from lab.tui.messages import Edited, NotRemembered, ReadFailed, SnapshotRead, WorkerChanged
 from lab.tui.modes import MODES, loaders
 from lab.tui.palette import LabCommands, LabThings
@@ -62,12 +64,15 @@ class LabApp(App[str]):
     measured: var[int] = var(0, init=False)
     """Changes whenever more is known of how long runs take here."""
 
-    def __init__(self, database: Path, *, mode: str = "", clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, database: Path, *, mode: str = "", clock: Callable[[], float] = time.time, ascii_charts: bool = False
+    ) -> None:
         # A new database opens on the ladder; so does an empty one, as soon as it is known to be empty.
         self.DEFAULT_MODE = mode or ("runs" if database.exists() else "ladder")  # type: ignore[misc]
         super().__init__()
         self.database = database
         self.clock = clock
+        self.ascii_charts = ascii_charts
         self.edits = Edits()
         self.inference = InferenceClient()
         self.estimates = Estimates(database, lambda: self.inference, self.post_message)
@@ -327,14 +332,14 @@ def _has_work(snapshot: Snapshot) -> bool:
     return any(run.trained_by == "worker" for run in snapshot.training)
 
 
-def run_tui(database: Path, *, mode: str = "") -> int:
+def run_tui(database: Path, *, mode: str = "", ascii_charts: bool = False) -> int:
     """Runs lab on the screen until it is left; returns the exit status. Raises `StoreError` where there is no demo.
 
-    Without a mode it opens on the runs, or where there are none on the ladder.
+    Without a mode it opens on the runs, or where there are none on the ladder. Charts are ASCII where they have to be.
     """
-    app = LabApp(database, mode=mode)
+    app = LabApp(database, mode=mode, ascii_charts=ascii_charts or needs_ascii(os.environ, output_encoding()))
     if app.run() == OPEN_DEMO:
         from lab.store.demo import demo_copy
 
-        return run_tui(demo_copy(), mode="ladder")
+        return run_tui(demo_copy(), mode="ladder", ascii_charts=ascii_charts)
     return app.return_code or 0

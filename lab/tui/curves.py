@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lab import text
 from lab.analysis.smoothing import smooth
-from lab.tui.chart_frame import ChartContent, Line, Reference
+from lab.tui.chart_content import ChartContent, Line, Mark, Reference
 from lab.tui.run_colours import run_colour
 from lab.tui.snapshot import Curve, Snapshot
 from lab.tui.theme import blend
@@ -23,6 +24,10 @@ MOST_LINES = 24
 """Runs drawn over each other; more can be marked, and are counted."""
 TRAIN_SHOWN_FOR = 2
 """Runs up to which train/loss is drawn dimmed behind val/loss."""
+MARKS_LABELLED_FOR = 3
+"""Runs up to which marks are said in words."""
+WORTH_MARKING = 0.0005
+"""Nats that the best val must be below the last."""
 X_AXES = ("step", "chars", "seconds", "FLOPs")
 
 
@@ -36,6 +41,10 @@ class ChartOptions:
     smoothing: int = 3
     """Place in `SMOOTHINGS`."""
     whole_range: bool = False
+    zoom: tuple[float, float] | None = None
+    """What part of the x-axis is shown; all of it where None."""
+    cursor: float | None = None
+    """Where on the x-axis the values are read; at the newest points where None."""
 
 
 def chart_key(
@@ -56,23 +65,28 @@ def chart_content(
     by_id = snapshot.by_id
     runs = [by_id[run_id] for run_id in run_ids if run_id in by_id and run_id in snapshot.curves][:MOST_LINES]
     axis = options.x if options.x in x_axes(snapshot, [run.id for run in runs]) else "step"
-    colours = {run.id: run_colour(snapshot.slots.get(run.id, 0), dark=dark) for run in runs}
     behind: list[Line] = []
     front: list[Line] = []
+    marks: list[Mark] = []
     for run in runs:
-        dimmed, bright = _lines_of(run, snapshot, options, colours[run.id], background, axis, len(runs))
-        behind += dimmed
-        front += bright
+        colour = run_colour(snapshot.slots.get(run.id, 0), dark=dark)
+        drawn = _RunLines(run, snapshot.curves[run.id], options, axis, len(runs))
+        behind += drawn.behind(colour, background)
+        front += drawn.front(colour)
+        marks += drawn.marks(colour)
     return ChartContent(
         key=chart_key(snapshot, run_ids, options, dark=dark, background=background),
         lines=behind + front,
         references=_references(snapshot, runs),
+        marks=marks,
         x_name=axis,
         log_x=options.log_x,
         log_y=options.log_y,
         whole_range=options.whole_range,
+        zoom=options.zoom,
+        cursor=options.cursor,
         caption=_caption(len(runs), options, bool(behind)) if front else "",
-        nothing=_nothing(runs, run_ids),
+        nothing=_nothing(snapshot, runs, run_ids),
     )
 
 
@@ -85,43 +99,80 @@ def x_axes(snapshot: Snapshot, run_ids: Sequence[str]) -> tuple[str, ...]:
     return tuple(axis for axis in X_AXES if known.get(axis, True))
 
 
-def _lines_of(
-    run: RunRow, snapshot: Snapshot, options: ChartOptions, colour: str, background: str, axis: str, count: int
-) -> tuple[list[Line], list[Line]]:
-    """A run's lines: those dimmed behind, and the one that carries its label."""
-    curves = snapshot.curves[run.id]
-    place = _x_of(axis, run, curves)
-    train, val = curves.get("train/loss", _EMPTY), curves.get("val/loss", _EMPTY)
-    weight = SMOOTHINGS[options.smoothing]
-    has_val = bool(np.isfinite(val.values).sum() > 1)
-    behind: list[Line] = []
-    main, said = (val, run.val_loss) if has_val else (train, run.train_loss)
-    smoothed = smooth(train.values, weight)
-    if count == 1 and weight and len(train.steps):
-        behind.append(Line(place(train.steps), train.values, blend(colour, background, 0.28), in_range=False))
-    if count <= TRAIN_SHOWN_FOR and has_val and len(train.steps):
-        behind.append(Line(place(train.steps), smoothed, blend(colour, background, 0.5)))
-    y = main.values if has_val else smoothed
-    finite = y[np.isfinite(y)]
-    if said is None and len(finite):
-        said = float(finite[-1])
-    if not len(finite):
-        return behind, []
-    return behind, [Line(place(main.steps), y, colour, f"{text.clip(text.literal(run.name), 19)} {text.loss(said)}")]
+class _RunLines:
+    """What is drawn of one run: val/loss where it has one, else train/loss."""
+
+    def __init__(self, run: RunRow, curves: Mapping[str, Curve], options: ChartOptions, axis: str, count: int) -> None:
+        self.run, self.count = run, count
+        self.train, self.val = curves.get("train/loss", _EMPTY), curves.get("val/loss", _EMPTY)
+        self.weight = SMOOTHINGS[options.smoothing]
+        self.has_val = bool(np.isfinite(self.val.values).sum() > 1)
+        self.speed = curves.get("chars_per_second", _EMPTY)
+        self.axis = axis
+        self.factor = chars_per_step(run) if axis != "step" else 1.0
+        if axis == "FLOPs":
+            self.factor *= 6 * (run.parameters or 0)
+
+    def place(self, curve: Curve) -> np.ndarray:
+        """Where on the x-axis the steps of a curve stand."""
+        return _placed(curve, self.speed if self.axis == "seconds" else None, self.factor)
+
+    def behind(self, colour: str, background: str) -> list[Line]:
+        """Dimmed: the raw metric where it is smoothed, and train/loss where val/loss is drawn."""
+        lines: list[Line] = []
+        if not len(self.train.steps):
+            return lines
+        x = self.place(self.train)
+        if self.count == 1 and self.weight:
+            raw = blend(colour, background, 0.28)
+            lines.append(Line(x, self.train.values, raw, in_range=False, key=f"{self.run.id} raw"))
+        if self.count <= TRAIN_SHOWN_FOR and self.has_val:
+            y = _smoothed(self.train, self.weight)
+            lines.append(Line(x, y, blend(colour, background, 0.5), key=f"{self.run.id} train"))
+        return lines
+
+    def front(self, colour: str) -> list[Line]:
+        """The line that carries the run's name and what it came to; none where it has no value yet."""
+        curve, said = (self.val, self.run.val_loss) if self.has_val else (self.train, self.run.train_loss)
+        y = self.val.values if self.has_val else _smoothed(self.train, self.weight)
+        finite = y[np.isfinite(y)]
+        if not len(finite):
+            return []
+        name = text.clip(text.literal(self.run.name), 19)
+        label = f"{name} {text.loss(float(finite[-1]) if said is None else said)}"
+        return [Line(self.place(curve), y, colour, label, name=name, key=f"{self.run.id} main")]
+
+    def marks(self, colour: str) -> list[Mark]:
+        """Where it was best, if it got worse from there; where it diverged."""
+        labelled = self.count <= MARKS_LABELLED_FOR
+        run, marks = self.run, []
+        known = np.flatnonzero(np.isfinite(self.train.values))
+        if run.status == "diverged" and len(known):
+            last = int(known[-1])
+            x, y = float(self.place(self.train)[last]), float(self.train.values[last])
+            marks.append(Mark("diverged", x, y, colour, "diverged here" if labelled else ""))
+        best, val = run.best_val_loss, run.val_loss
+        if self.has_val and best is not None and run.best_step and val is not None and best < val - WORTH_MARKING:
+            x = float(np.interp(run.best_step, self.val.steps, self.place(self.val)))
+            marks.append(Mark("best", x, best, colour, f"best {text.loss(best)}" if labelled else ""))
+        return marks
 
 
-def _x_of(axis: str, run: RunRow, curves: Mapping[str, Curve]) -> Callable[[np.ndarray], np.ndarray]:
-    """Where on the x-axis a run's steps stand; seconds are those of training alone, by its speed until each step."""
-    factor = chars_per_step(run) if axis != "step" else 1.0
-    if axis == "seconds":
-        speed = curves["chars_per_second"]
-        known = np.isfinite(speed.values) & (speed.values > 0)
-        clock = np.maximum.accumulate(speed.steps[known] * factor / speed.values[known])
-        at, seconds = np.concatenate([[0], speed.steps[known]]), np.concatenate([[0.0], clock])
-        return lambda steps: np.interp(steps, at, seconds)
-    if axis == "FLOPs":
-        factor *= 6 * (run.parameters or 0)
-    return lambda steps: steps * factor
+@lru_cache(maxsize=128)
+def _smoothed(curve: Curve, weight: float) -> np.ndarray:
+    """Smoothed once: a curve is never changed, and an array that is the same need not be drawn again."""
+    return smooth(curve.values, weight) if weight else curve.values
+
+
+@lru_cache(maxsize=128)
+def _placed(curve: Curve, speed: Curve | None, factor: float) -> np.ndarray:
+    """Where steps stand on the x-axis, as so much a step; with a speed, the seconds of training alone by then."""
+    if speed is None:
+        return np.asarray(curve.steps * factor, dtype=float)
+    known = np.isfinite(speed.values) & (speed.values > 0)
+    clock = np.maximum.accumulate(speed.steps[known] * factor / speed.values[known])
+    at, seconds = np.concatenate([[0], speed.steps[known]]), np.concatenate([[0.0], clock])
+    return np.interp(curve.steps, at, seconds)
 
 
 def chars_per_step(run: RunRow) -> float:
@@ -149,12 +200,14 @@ def _caption(runs: int, options: ChartOptions, train_shown: bool) -> str:
     return said + (f" · the first {MOST_LINES} of the marked" if runs == MOST_LINES else "")
 
 
-def _nothing(runs: Sequence[RunRow], run_ids: Sequence[str]) -> str:
+def _nothing(snapshot: Snapshot, runs: Sequence[RunRow], run_ids: Sequence[str]) -> str:
     if not run_ids:
         return "no run to draw"
     waits = [run for run in runs if run.status == "queued"]
     if runs and len(waits) == len(runs):
         return "waiting: its curve starts when its turn comes"
+    if any(len(curve.steps) for run in runs for curve in snapshot.curves[run.id].values()):
+        return "no number among its values: it diverged at once"
     if any(run.status == "training" for run in runs):
         return "the first steps are on their way"
     return "nothing was recorded" if runs else "reading…"

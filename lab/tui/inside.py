@@ -12,7 +12,7 @@ from rich.text import Text
 from lab.analysis.seen import Finding
 from lab.config.diagnostics import BINS, OCTAVES, Kind
 from lab.text import clip
-from lab.tui.chart_frame import ChartContent, Line, Reference
+from lab.tui.chart_content import ChartContent, Line, Reference
 from lab.tui.run_colours import run_colour
 from lab.tui.widgets.run_columns import Look
 

@@ -12,7 +12,7 @@ from lab import text
 from lab.analysis.smoothing import smooth
 from lab.config.schedule import learning_rate
 from lab.errors import ConfigError
-from lab.tui.chart_frame import ChartContent, Line
+from lab.tui.chart_content import ChartContent, Line
 from lab.tui.curves import SMOOTHINGS, ChartOptions, chart_content, chart_key
 from lab.tui.snapshot import Curve, Snapshot
 from lab.tui.theme import blend
@@ -114,7 +114,7 @@ def loss_content(
     if run.parent_step is not None and lines:
         lines.insert(0, _upright(float(run.parent_step), lines, look))
     key = loss_key(snapshot, run, options, cursor, look)
-    return replace(content, key=key, lines_key=key[:-1], lines=lines, x_to=float(run.steps), cursor=cursor)
+    return replace(content, key=key, lines=lines, x_to=float(run.steps), cursor=cursor)
 
 
 def loss_key(
@@ -152,10 +152,10 @@ def rate_content(snapshot: Snapshot, run: RunRow, options: ChartOptions, here: i
     chain = lineage(snapshot, run)
     recorded = snapshot.curves.get(run.id, {}).get("lr")
     version = recorded.version if recorded is not None and rate_at(run, 1) is None else None
-    lines_key = ("rate", tuple(each.id for each, _ in chain), options, look.dark, look.colours["background"], version)
+    drawn = ("rate", tuple(each.id for each, _ in chain), options, look.dark, look.colours["background"], version)
     return ChartContent(
-        key=(*lines_key, here),
-        lines_key=lines_key,
+        key=(*drawn, here),
+        zoom=options.zoom,
         lines=[Line(*_rates(chain, run, recorded), colour)],
         log_x=options.log_x,
         log_y=options.log_y or run.kind == "lr-sweep",
@@ -208,10 +208,10 @@ def metric_content(
     known = [(curves[metric], name) for metric, name in page.metrics if metric in curves and len(curves[metric].steps)]
     colours = (look.colour_of(run.id), look.colour("secondary"))
     weight = SMOOTHINGS[options.smoothing] if page.noisy else 0.0
-    lines_key = (page.heading, run.id, tuple(curve.version for curve, _ in known), options, look.dark, colours)
+    drawn = (page.heading, run.id, tuple(curve.version for curve, _ in known), options, look.dark, colours)
     return ChartContent(
-        key=(*lines_key, cursor, run.status),
-        lines_key=lines_key,
+        key=(*drawn, cursor, run.status),
+        zoom=options.zoom,
         lines=[
             line
             for (curve, name), colour in zip(known, colours, strict=False)

@@ -7,21 +7,16 @@ from functools import cache
 from lab.tui.theme import DARK, LIGHT, blend
 
 _ON_DARK = (
-    "#f0776c", "#f0a35e", "#dcc765", "#a5d06f", "#5fcf8f", "#5bd0c4",
-    "#5fb8e8", "#7f9cf5", "#ac8bf2", "#d987e0", "#f083b4", "#c9a98a",
-)  # fmt: skip
-_ON_DARK_LIGHTER = (
-    "#f9b4ad", "#f8cda6", "#efe3a8", "#cfe8ae", "#a9e8c5", "#a6e9e1",
-    "#abdaf5", "#bcccfb", "#d3c1fa", "#edc1f1", "#f9bfd9", "#e5d3c1",
+    "#efaba8", "#d6511d", "#daaf1b", "#e6e5ab", "#58f255", "#25a847",
+    "#78e1e2", "#158daf", "#307cee", "#e287f2", "#e424a1", "#e3597a",
 )  # fmt: skip
 _ON_LIGHT = (
-    "#c0392b", "#b85c00", "#8a7000", "#4d7c0f", "#0f7a4d", "#0b7a75",
-    "#0369a1", "#3451c6", "#6d3fc4", "#9b2fae", "#b83280", "#7a5230",
+    "#ec4f22", "#8b300b", "#3d9521", "#288b72", "#186e94", "#2b60f5",
+    "#211a7a", "#3c0df2", "#db35d7", "#93136e", "#f1256f", "#5e102a",
 )  # fmt: skip
-_ON_LIGHT_DARKER = (
-    "#7d1f16", "#7a3d00", "#5c4a00", "#2f4d08", "#064d30", "#054d4a",
-    "#024469", "#1d2f80", "#452680", "#651b73", "#7a1c53", "#4d331d",
-)  # fmt: skip
+"""Searched for: far from each other in CIELAB, as they are, as 256 and 16 colours, and to the colour-blind."""
+_STRONGER, _FAINTER = 0.45, 0.78
+"""What is left of a colour, of the background's opposite or of the background mixed in, for later runs of a stage."""
 
 _STRIDE = 5
 """From one run of a stage to the next; prime to the number of hues, so that twelve runs differ."""
@@ -48,9 +43,18 @@ def _stage_places() -> dict[str, int]:
 def run_colour(slot: int, *, dark: bool) -> str:
     """A run's colour on a dark or a light background, the same wherever the run is shown."""
     hue, tone = slot % len(_ON_DARK), slot // len(_ON_DARK) % 3
-    plain, other, background = (
-        (_ON_DARK, _ON_DARK_LIGHTER, DARK.background) if dark else (_ON_LIGHT, _ON_LIGHT_DARKER, LIGHT.background)
-    )
-    if tone == 2:
-        return blend(plain[hue], background or "#000000", 0.78)
-    return (plain, other)[tone][hue]
+    plain = (_ON_DARK if dark else _ON_LIGHT)[hue]
+    if tone == 0:
+        return plain
+    background, opposite = (DARK.background, "#ffffff") if dark else (LIGHT.background, "#000000")
+    return blend(plain, opposite, _STRONGER) if tone == 1 else blend(plain, background or "#000000", _FAINTER)
+
+
+def as_shown(colour: str, system: str | None) -> object:
+    """What a terminal makes of a colour: equal for colours that it does not tell apart. `system` as Rich calls it."""
+    from rich.color import Color, ColorSystem
+
+    systems = {"256": ColorSystem.EIGHT_BIT, "standard": ColorSystem.STANDARD, "windows": ColorSystem.WINDOWS}
+    if system is None:
+        return None
+    return Color.parse(colour).downgrade(systems[system]).number if system in systems else colour

@@ -10,7 +10,7 @@ import numpy as np
 
 from lab.config.lr_sweep import LR_SWEEP, LRSweep
 from lab.errors import UsageError
-from lab.tui.chart_frame import ChartContent, Line, Reference
+from lab.tui.chart_content import ChartContent, Line, Reference
 from lab.tui.widgets.run_columns import Look
 
 if TYPE_CHECKING:

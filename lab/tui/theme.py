@@ -80,6 +80,7 @@ PRESENTER = Theme(
         "block-cursor-blurred-background": "#303030",
         "footer-background": "#101010",
         "input-selection-background": "#4fc3ff 45%",
+        "chart-marker": "block",
         "text-muted": "#cfcfcf",
     },
 )

@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Callable, Mapping
 
-from tests.benchmarks import screen, storage, training
+from tests.benchmarks import charts, screen, storage, training
 from tests.benchmarks.measure import Comparison, Figure, machine
 
 BENCHMARKS: Mapping[str, Callable[[], Comparison | list[Figure]]] = {
@@ -20,6 +20,9 @@ BENCHMARKS: Mapping[str, Callable[[], Comparison | list[Figure]]] = {
     "open": lambda: storage.open_large_database(repetitions=5),
     "log": lambda: storage.log_points(repetitions=5),
     "screen": screen.figures,
+    "redraw": lambda: charts.draw_again(repetitions=9),
+    "zoom": lambda: charts.zoom(repetitions=9),
+    "load-and-draw": lambda: charts.load_and_draw(repetitions=5),
 }
 
 

@@ -398,7 +398,7 @@ async def _chart(pilot: Any, screen: Any, database: Path) -> None:
     await pilot.press("x")
     assert screen.options.x == "FLOPs"
     before = screen.options.smoothing
-    await pilot.press("l", "L", "=", ">", "<", "<")
+    await pilot.press("l", "L", "o", ">", "<", "<")
     assert screen.options.log_x
     assert screen.options.log_y
     assert screen.options.whole_range
@@ -570,6 +570,24 @@ async def _continue(pilot: Any, screen: Any, database: Path) -> None:
     await until(pilot, lambda: isinstance(pilot.app.screen, ContinueScreen) and pilot.app.screen.checked)
     await pilot.press(*"100", "enter")
     await until(pilot, lambda: statuses(database).get("residual-2") == "queued")
+
+
+@exercises("chart_closer", "chart_farther", "chart_reset", "chart_left", "chart_right")
+async def _chart_zoom(pilot: Any, screen: Any, database: Path) -> None:
+    go_to(screen, "residual-1")
+    chart = screen.query_one(LossChart)
+    await until(pilot, lambda: any(line.label for line in chart.content.lines))
+    await pilot.press("+")
+    assert screen.options.zoom == (100, 300)
+    await pilot.press(")", ")")
+    assert screen.options.zoom == (200, 400)
+    await pilot.press("(")
+    assert screen.options.zoom == (150, 350)
+    await until(pilot, lambda: "zoomed: 150 to 350" in on_screen(pilot.app))
+    await pilot.press("-")
+    assert screen.options.zoom is None
+    await pilot.press("+", "+", "=")
+    assert screen.options.zoom is None
 
 
 @exercises("step_forward", "step_back", "step_forward_far", "step_back_far")

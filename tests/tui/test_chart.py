@@ -8,7 +8,9 @@ import sys
 
 import numpy as np
 
-from lab.tui.chart_frame import ChartContent, Line, Palette, Reference, render_chart, spread
+from lab.tui.chart_cells import spread
+from lab.tui.chart_content import ChartContent, Line, Palette, Reference
+from lab.tui.chart_frame import render_chart
 
 PALETTE = Palette("#444444", "#888888", "#7fd1c7")
 STEPS = np.arange(0.0, 5000.0, 10)
@@ -52,7 +54,8 @@ def test_what_plotext_aborts_on_is_drawn_or_left_out() -> None:
     code = (
         "import numpy as np\n"
         "from math import nan, inf\n"
-        "from lab.tui.chart_frame import *\n"
+        "from lab.tui.chart_content import *\n"
+        "from lab.tui.chart_frame import render_chart\n"
         f"kinds = {HOSTILE_LINES!r}\n"
         "for kind, (x, y) in kinds.items():\n"
         "    line = Line(np.array(x, dtype=float), np.array(y, dtype=float), '#ff0000', 'a line 1.0')\n"
@@ -94,13 +97,13 @@ def test_labels_never_lie_over_each_other() -> None:
     lines = [Line(STEPS, CURVE + i * 1e-6, "#ff0000", f"run-{i} 2.000") for i in range(8)]
     text = drawn(*lines)
     assert all(f"run-{i} 2.000" in text for i in range(8))
-    assert spread([5, 5, 5], 10) == [5, 6, 7]
+    assert spread([5, 5, 5], 10) == [4, 5, 6]
     assert spread([9, 9, 9], 10) == [7, 8, 9]
     assert spread([0, 0, 9, 9], 10) == [0, 1, 8, 9]
 
 
 def test_a_legend_where_there_is_no_room_at_the_ends() -> None:
-    lines = [Line(STEPS, CURVE + i, "#ff0000", f"a-long-name-{i} 2.000") for i in range(3)]
+    lines = [Line(STEPS, CURVE + i, f"#ff00{i}0", f"a-long-name-{i} 2.000") for i in range(3)]
     text = drawn(*lines, width=44, height=14)
     assert "━ a-long-name-0 2.000" in text.splitlines()[0]
     many = [Line(STEPS, CURVE + i, "#ff0000", f"run-{i} 2.000") for i in range(40)]

@@ -372,7 +372,7 @@ async def test_the_chart_is_drawn_as_one_likes(database: Path) -> None:
     app = lab_app(database)
     async with app.run_test(size=LARGE) as pilot:
         screen = await viewing(pilot)
-        await pilot.press("l", "L", "=", "<")
+        await pilot.press("l", "L", "o", "<")
         assert screen.options.smoothing == 2
         assert "log y · log x · whole range" in on_screen(app)
         await pilot.press(">")

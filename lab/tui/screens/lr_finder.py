@@ -16,7 +16,7 @@ from textual.widgets import OptionList, Static
 
 from lab import text
 from lab.tui.actions import Situation, bindings, footer_actions
-from lab.tui.chart_frame import ChartContent
+from lab.tui.chart_content import ChartContent
 from lab.tui.screens.queue_actions import QueueActions
 from lab.tui.sweeps import SweepView, beside, said_lr, sweep_content
 from lab.tui.theme import theme_colours

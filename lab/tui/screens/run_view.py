@@ -42,7 +42,7 @@ AGE_SECONDS = 5.0
 SLIDER_SHARE = 0.2
 
 
-class RunView(QueueActions, ChartActions, StepActions, PaneActions):
+class RunView(QueueActions, StepActions, ChartActions, PaneActions):
     """One run. Where the cursor is and how the panes are arranged live here; the widgets show it."""
 
     MODE = "run_view"

@@ -53,6 +53,11 @@ class StepActions(LabScreen):
         if run is not None:
             self.cursor = None if step >= run.step else step
 
+    def point_at(self, x: float | None) -> None:
+        """Moves the cursor to where one pointed on a chart."""
+        self.playing = False
+        self._go_to(max(0, round(x)) if x is not None else self.run.step if self.run else 0)
+
     def action_step_forward(self) -> None:
         """Moves the cursor on."""
         self.playing = False

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.containers import Container
 from textual.widgets import Static
 
-from lab.tui.chart_frame import ChartContent
+from lab.tui.chart_content import ChartContent
 from lab.tui.widgets.loss_chart import LossChart
 
 BESIDE_FROM = 80
@@ -35,6 +35,7 @@ class RatePane(Container, can_focus=True):
         """The pane has the keys, not its charts."""
         for chart in self.query(LossChart):
             chart.can_focus = False
+        self.sweep.linked = False
         self._lay_out()
 
     @property
