@@ -26,13 +26,33 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "data": ("context_length", "batch_size", "overfit_one_batch"),
     "model": (
         *("embedding_dim", "hidden_dim", "layers", "heads", "head_dim", "feed_forward_multiple", "activation"),
-        *("dropout", "residual", "norm", "positions", "attention", "value_projection", "attention_scale"),
+        *(
+            "dropout",
+            "residual",
+            "norm",
+            "norm_kind",
+            "qk_norm",
+            "positions",
+            "attention",
+            "value_projection",
+            "attention_scale",
+        ),
         *("causal_mask", "output_projection", "bias", "tied_embeddings", "init", "activation_gain"),
-        *("last_layer_scale", "residual_scale"),
+        *("last_layer_scale", "residual_scale", "logit_softcap"),
     ),
-    "optimiser": ("optimizer", "lr", "weight_decay", "grad_clip", "precision", "compile"),
+    "optimiser": (
+        "optimizer",
+        "lr",
+        "adamw_lr",
+        "beta2",
+        "momentum",
+        "weight_decay",
+        "grad_clip",
+        "precision",
+        "compile",
+    ),
     "schedule": ("schedule", "warmup_steps", "decay_start", "decay_to"),
-    "evaluation": ("eval_every", "eval_examples"),
+    "evaluation": ("eval_every", "eval_examples", "diagnostics_every"),
 }
 """The fields of a config as the composer folds them away; what is in none comes last."""
 
