@@ -333,7 +333,10 @@ def columns_that_fit(wanted: Sequence[str], width: int, *, narrow: bool, baselin
     if not wanted:
         columns = [column for column in columns if width >= column.from_width]
         for key in _DROPPED_FIRST:
-            if sum(_own_width(column, narrow) + 2 for column in columns) > width:
+            needed = [
+                min(column.width, _READABLE) if column.flexible else _own_width(column, narrow) for column in columns
+            ]
+            if sum(needed) + 2 * len(columns) > width:
                 columns = [column for column in columns if column.key != key]
         return tuple(columns)
     room, fitting = width, []
@@ -368,6 +371,7 @@ def _own_width(column: Column, narrow: bool) -> int:
 
 _DROPPED_FIRST = ("speed", "parameters", "dataset", "time", "choices", "age", "progress")
 """What gives way, so that names can be read."""
+_READABLE = 14
 _SMALLEST_FLEXIBLE = 8
 _NAME_GROWS_BY = 12
 _WORK_ORDER = {"training": 0, "queued": 1, "paused": 2}
