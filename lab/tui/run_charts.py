@@ -177,6 +177,11 @@ def _rates(chain: list[tuple[RunRow, int]], run: RunRow, recorded: Curve | None)
     return steps.astype(float), np.array([np.nan if rate is None else rate for rate in rates], dtype=float)
 
 
+def trained_by(snapshot: Snapshot, run: RunRow, step: int) -> RunRow:
+    """The run of a lineage that a step belongs to: itself, or one that it went on from."""
+    return next(each for each, until in lineage(snapshot, run) if step <= until or each.id == run.id)
+
+
 def schedule_text(run: RunRow, here: int, recorded: float | None = None) -> str:
     """The schedule in words, and the learning rate at a step."""
     parts = ["Learning rate"]

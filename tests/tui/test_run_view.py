@@ -304,6 +304,7 @@ async def test_a_child_is_drawn_on_from_its_parents_curve(database: Path) -> Non
         assert "5s left" in on_screen(app), "what its parent had trained takes no time again"
         await pilot.press("home")
         assert "train 3.683" in on_screen(app)
+        assert "lr 1e-3" in on_screen(app), "the parent's, before the branch"
 
 
 async def test_c_queues_a_child_and_opens_it(database: Path) -> None:

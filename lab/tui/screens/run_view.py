@@ -19,7 +19,7 @@ from lab.errors import LabError
 from lab.tui.actions import Situation, bindings, footer_actions
 from lab.tui.arrangement import PAGES, Arrangement
 from lab.tui.curves import ChartOptions
-from lab.tui.run_charts import VIEW_METRICS, joined_curves, lineage
+from lab.tui.run_charts import VIEW_METRICS, joined_curves, lineage, trained_by
 from lab.tui.run_story import headline, sample_at, step_line, values_at, verdict
 from lab.tui.screens.chart_actions import ChartActions, restored_options
 from lab.tui.screens.pane_actions import PaneActions
@@ -250,7 +250,8 @@ class RunView(QueueActions, StepActions, ChartActions, PaneActions):
         width = round(SLIDER_SHARE * self.app.size.width) if self.app.size.width >= 100 else 10
         held = self.cursor is not None
         said = step_line(run, self.step, held=held, playing=self.playing, width=width, look=look)
-        for name, value in values_at(run, joined_curves(snapshot, run), self.step):
+        trained = trained_by(snapshot, run, self.step)
+        for name, value in values_at(trained, joined_curves(snapshot, run), self.step):
             said.append(f"{name} ", look.colour("text-muted"))
             said.append(f"{value}  ", "bold")
         self.query_one("#values", Static).update(said, layout=False)

@@ -35,9 +35,14 @@ class StepActions(LabScreen):
     @property
     def step(self) -> int:
         """The step that every pane shows: the cursor's, or the newest."""
-        run = self.run
-        newest = run.step if run else 0
+        newest = self._newest
         return newest if self.cursor is None else min(self.cursor, newest)
+
+    @property
+    def _newest(self) -> int:
+        """The last step that is known of; a child run begins where its parent was."""
+        run = self.run
+        return max(run.step, run.parent_step or 0) if run else 0
 
     def _move(self, units: int) -> None:
         """Moves the cursor; at the newest step it goes along with the run."""
@@ -49,9 +54,8 @@ class StepActions(LabScreen):
         self._go_to(max(0, (place + units) * unit))
 
     def _go_to(self, step: int) -> None:
-        run = self.run
-        if run is not None:
-            self.cursor = None if step >= run.step else step
+        if self.run is not None:
+            self.cursor = None if step >= self._newest else step
 
     def point_at(self, x: float | None) -> None:
         """Moves the cursor to where one pointed on a chart."""
@@ -91,7 +95,7 @@ class StepActions(LabScreen):
     def action_play(self) -> None:
         """Plays through the steps from here, from the beginning where this is the end; or stops."""
         run = self.run
-        if run is None or not run.step:
+        if run is None or not self._newest:
             return
         if not self.playing and self.cursor is None:
             self.cursor = 0

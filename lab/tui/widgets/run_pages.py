@@ -21,6 +21,7 @@ from lab.tui.run_charts import (
     rate_at,
     rate_content,
     schedule_text,
+    trained_by,
 )
 from lab.tui.run_story import sample_at, sample_text
 from lab.tui.snapshot import Snapshot
@@ -99,15 +100,16 @@ def show_page(pane: Widget, page: str, facts: RunFacts) -> str:
 def _show_rate(pane: RatePane, facts: RunFacts) -> str:
     run, look = facts.run, facts.look
     hint, sweep = Text(), None
+    trained = trained_by(facts.snapshot, run, facts.step)
     found = sweep_of_run(run, facts.snapshot.sweeps) if run.kind == "training" else None
     if found is not None:
-        rate = rate_at(run, facts.step)
+        rate = rate_at(trained, facts.step)
         sweep = sweep_content(found, None, look, cursor=rate)
     elif run.kind == "training":
         hint.append(f"no LR sweep of this stage yet: lab lr-find {run.stage}", look.colour("text-muted"))
     pane.show(rate_content(facts.snapshot, run, facts.options, facts.step, look), sweep, hint)
     recorded = last_value(facts.snapshot.curves.get(run.id, {}).get("lr"), facts.step)
-    return schedule_text(run, facts.step, recorded)
+    return schedule_text(trained, facts.step, recorded)
 
 
 def _show_text(pane: TextPane, page: str, facts: RunFacts) -> str:
