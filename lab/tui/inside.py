@@ -76,7 +76,10 @@ def view_text(view: str, facts: InsideFacts, step: int, width: int, look: Look) 
 def view_chart(view: str, facts: InsideFacts, step: int, look: Look) -> ChartContent:
     """One of the views that are curves over steps, with a cursor at a step."""
     lines, references = _update_lines(facts, look) if view == "updates" else _share_lines(facts, look)
-    nothing = {"updates": "no update was recorded", "saturated": "this model has neither tanh nor ReLU layers"}
+    none = "this model has neither tanh nor ReLU layers"
+    if view == "saturated" and lines and not any(np.nanmax(line.y) > 0 for line in lines):
+        lines, none = [], "not one tanh is saturated, not one ReLU dead"
+    nothing = {"updates": "no update was recorded", "saturated": none}
     return ChartContent(
         key=(view, facts.key, step, look.dark),
         lines=lines,

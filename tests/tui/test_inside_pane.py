@@ -14,9 +14,10 @@ from tui_helpers import until
 from lab.config.diagnostics import BINS, Reading
 from lab.config.ladder import stage_config
 from lab.store import lifecycle
+from lab.store.histograms import read_histograms
 from lab.store.recorder import RunRecorder
 from lab.store.run_store import DatasetFacts, NewRun, RunRow, RunStore
-from lab.tui.inside import CHARTED, VIEWS, place_at, shown_name
+from lab.tui.inside import CHARTED, VIEWS, InsideFacts, place_at, shown_name, view_chart
 from lab.tui.widgets.inside_pane import InsidePane
 from lab.tui.widgets.loss_chart import LossChart
 from lab.tui.widgets.run_columns import Look
@@ -147,9 +148,20 @@ async def test_another_run_replaces_the_first(store: RunStore) -> None:
         await until(pilot, lambda: pane.facts is not None and "nothing was recorded" in said(app))
 
 
-def test_a_step_between_snapshots_shows_the_one_before(store: RunStore) -> None:
-    from lab.store.histograms import read_histograms
+def test_shares_that_are_all_zero_are_said_not_drawn(store: RunStore) -> None:
+    config = stage_config("mlp", settings={"steps": 40})
+    [added] = store.add_runs([NewRun(config=config, dataset=FACTS)])
+    run = lifecycle.claim(store, added.id)
+    assert run is not None
+    recorder = RunRecorder(store, run.id, run.attempt, run.steps)
+    recorder.snapshot(1, [Reading("hidden.1", "activations", "linear", (1,) * BINS, 0.0, 1.0, saturated=0.0)])
+    recorder.close()
+    content = view_chart("saturated", InsideFacts((), tuple(read_histograms(store, run.id))), 1, Look())
+    assert not content.lines
+    assert content.nothing == "not one tanh is saturated, not one ReLU dead"
 
+
+def test_a_step_between_snapshots_shows_the_one_before(store: RunStore) -> None:
     found = read_histograms(store, recorded(store, (1, 20, 40)).id)[0]
     assert [place_at(found, step) for step in (0, 1, 19, 20, 39, 40, 99)] == [0, 0, 0, 1, 1, 2, 2]
 
