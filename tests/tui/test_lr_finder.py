@@ -223,3 +223,22 @@ async def test_panes_zoom_and_the_chart_is_drawn_no_more_than_needed(database: P
         screen.show_sweeps()
         await pilot.pause()
         assert chart.drawings == drawings
+
+
+async def test_with_room_for_one_pane_the_one_that_was_left_is_shown_again(database: Path) -> None:
+    store = RunStore.open(database)
+    add_sweep(store)
+    store.close()
+    for pane in ("sweep-chart", "rates"):
+        app = lab_app(database)
+        async with app.run_test(size=(160, 45)) as pilot:
+            screen = await in_finder(pilot)
+            await until(pilot, lambda screen=screen: screen.query_one(RateList).rate)
+            screen.go_to(pane)
+            await pilot.pause()
+        app = lab_app(database)
+        async with app.run_test(size=(80, 24)) as pilot:
+            screen = await in_finder(pilot)
+            await until(pilot, lambda screen=screen, pane=pane: screen.pane == pane)
+            await until(pilot, lambda screen=screen, pane=pane: screen.query_one(f"#{pane}").is_on_screen)
+            assert not screen.query_one("#left").display

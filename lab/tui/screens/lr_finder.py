@@ -239,6 +239,7 @@ class LRFinderScreen(QueueActions):
         """The pane that has the keys is the current one."""
         if event.widget.id in PANES and self.is_whole:
             self.pane = event.widget.id or "sweeps"
+            self.show_panes()
             self.show_bars()
 
     @on(PaneStrip.Chosen)
