@@ -60,6 +60,8 @@ def recorded(store: RunStore, steps: tuple[int, ...], **settings: Any) -> RunRow
 class PaneApp(App[None]):
     """The pane alone."""
 
+    ascii_charts = False
+
     def __init__(self, store: RunStore) -> None:
         super().__init__()
         self.reader = SimpleNamespace(store=lambda: store)
