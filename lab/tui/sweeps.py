@@ -10,14 +10,12 @@ import numpy as np
 
 from lab.config.lr_sweep import LR_SWEEP, LRSweep
 from lab.errors import UsageError
-from lab.tui.chart_content import ChartContent, Line, Reference
+from lab.tui.chart_content import Band, ChartContent, Line, Reference
 from lab.tui.widgets.run_columns import Look
 
 if TYPE_CHECKING:
     from lab.analysis.lr_suggestion import SweepReading
     from lab.store.run_store import RunRow, RunStore
-
-BACKGROUND = "text-muted"
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,17 +122,17 @@ def sweep_content(
     top = _top(view)
     colour = look.colour_of(view.run.id)
     curve = reading.curve
-    faint = look.colour("border")
-    lines = [
-        Line(curve.lr, _below(curve.low, top), faint),
-        Line(curve.lr, _below(curve.high, top), faint),
-    ]
+    middle = _below(curve.loss, top)
+    seeds = np.isfinite(curve.low) & np.isfinite(curve.high) & (curve.low <= top)
+    high = np.minimum(curve.high, top)
+    bands = [Band(curve.lr[seeds], middle[seeds], curve.low[seeds], high[seeds], colour)]
+    lines = []
     bottom = float(np.nanmin(curve.loss))
     if other is not None and other.reading is not None:
         rates = other.reading.curve
         lines.append(Line(rates.lr, _below(rates.loss, top), look.colour("secondary"), said_method(other)))
         bottom = min(bottom, float(np.nanmin(rates.loss)))
-    lines.append(Line(curve.lr, _below(curve.loss, top), colour, said_method(view)))
+    lines.append(Line(curve.lr, middle, colour, said_method(view)))
     if reading.useful is not None:
         low, high = reading.useful
         under = bottom - 0.03 * (top - bottom)
@@ -148,6 +146,7 @@ def sweep_content(
     return ChartContent(
         key=key,
         lines=lines,
+        bands=bands,
         references=[Reference(f"guessing evenly {view.guessing_evenly:.2f}", view.guessing_evenly)],
         x_name="lr",
         log_x=True,
