@@ -10,7 +10,7 @@ import numpy as np
 
 from lab.config.lr_sweep import LR_SWEEP, LRSweep
 from lab.errors import UsageError
-from lab.tui.chart_content import Band, ChartContent, Line, Reference
+from lab.tui.chart_content import Band, ChartContent, Line, Mark, Reference
 from lab.tui.widgets.run_columns import Look
 
 if TYPE_CHECKING:
@@ -137,16 +137,15 @@ def sweep_content(
         low, high = reading.useful
         under = bottom - 0.03 * (top - bottom)
         lines.append(Line(np.array([low, high]), np.array([under, under]), look.colour("success"), "useful"))
-    for name, lr in reading.suggestions.items():
-        chosen = lr == reading.suggestion
-        at = loss_at(reading, lr)
-        reach = (0.06 if chosen else 0.03) * (top - bottom)
-        style = look.colour("accent" if chosen else "text-muted")
-        lines.append(Line(np.array([lr, lr]), np.array([at - reach, at + reach]), style, f"{name} {said_lr(lr)}"))
+    marks = []
+    for name, lr in sorted(reading.suggestions.items(), key=lambda pair: pair[1] != reading.suggestion):
+        style = look.colour("accent" if lr == reading.suggestion else "text-muted")
+        marks.append(Mark("point", lr, loss_at(reading, lr), style, f"{name} {said_lr(lr)}"))
     return ChartContent(
         key=key,
         lines=lines,
         bands=bands,
+        marks=marks,
         references=[Reference(f"guessing evenly {view.guessing_evenly:.2f}", view.guessing_evenly)],
         x_name="lr",
         log_x=True,
