@@ -14,6 +14,7 @@ from textual.app import App
 from textual.notifications import SeverityLevel
 from textual.reactive import var
 from textual.screen import Screen
+from textual.theme import ThemeProvider
 from textual.timer import Timer
 
 from lab.errors import LabError
@@ -27,7 +28,7 @@ from lab.tui.ladder_facts import LadderFacts, LadderFactsRead, read_ladder_facts
 from lab.tui.marker_style import needs_ascii, output_encoding
 from lab.tui.messages import Edited, NotRemembered, ReadFailed, SnapshotRead, WorkerChanged
 from lab.tui.modes import MODES, loaders
-from lab.tui.palette import LabCommands, LabThings
+from lab.tui.palette import LabCommands, LabThings, Palette
 from lab.tui.reader import Reader
 from lab.tui.remembered import RememberedFile, screen_path, settings_path
 from lab.tui.snapshot import Snapshot
@@ -302,6 +303,15 @@ class LabApp(App[str]):
                 self.post_message(Edited(f"not done: {getattr(error, 'orig', None) or error}", failed=True))
 
         self.run_worker(work, thread=True, group="edits", exit_on_error=False)
+
+    def action_command_palette(self) -> None:
+        """Opens the palette."""
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette(id="--command-palette"))  # the id by which Textual knows it
+
+    def search_themes(self) -> None:
+        """Opens the list of themes."""
+        self.push_screen(Palette(providers=[ThemeProvider], placeholder="Search for themes…"))
 
     def open_demo(self) -> None:
         """Leaves this database for the demo."""

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.screen import Screen
 
 from lab import text
 from lab.tui.actions import ACTIONS, Action
+from lab.tui.screens.window import ClosesOnce
 
 if TYPE_CHECKING:
     from lab.config.experiment_files import ExperimentFile
@@ -21,6 +22,10 @@ MOST_RUNS = 20
 """Runs listed for one search; who seeks among more has the filter."""
 BESIDE_ACTIONS = 0.8
 """Things count for less than actions that match as well."""
+
+
+class Palette(CommandPalette, ClosesOnce[None]):
+    """A list to search: of actions and what they can be done with, or of themes."""
 
 
 class LabCommands(Provider):

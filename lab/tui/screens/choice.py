@@ -9,13 +9,13 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 
+from lab.tui.screens.window import Window
 from lab.tui.theme import theme_colours
 
 
-class ChoiceScreen(ModalScreen[tuple[int, str] | None]):
+class ChoiceScreen(Window[tuple[int, str] | None]):
     """Answers the place of what was chosen, and the key by which; None on escape."""
 
     BINDINGS = [  # noqa: RUF012 (Textual's own form)

@@ -11,10 +11,10 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from lab.tui.screens.window import Window
 from lab.tui.theme import theme_colours
 from lab.tui.widgets.run_columns import all_columns, column_of
 
@@ -32,7 +32,7 @@ class TableLayout:
     reverse: bool = False
 
 
-class ColumnsScreen(ModalScreen[None]):
+class ColumnsScreen(Window[None]):
     """Changes the layout, and tells of each change."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -12,7 +12,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.suggester import Suggester
 from textual.timer import Timer
 from textual.widgets import Input, OptionList, Static
@@ -32,6 +31,7 @@ from lab.tui.drafts import (
     usual_values,
 )
 from lab.tui.screens.confirm import ConfirmScreen
+from lab.tui.screens.window import Window
 from lab.tui.theme import theme_colours
 from lab.tui.widgets.config_group import ConfigGroup
 from lab.tui.widgets.plan_text import list_text, size_text
@@ -65,7 +65,7 @@ class SettingSuggester(Suggester):
         return complete_setting(self.stage, value)
 
 
-class ComposerScreen(ModalScreen[str]):
+class ComposerScreen(Window[str]):
     """Composes runs and queues them; its result is what was queued, in a line."""
 
     CSS_PATH = "composer.tcss"

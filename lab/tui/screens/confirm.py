@@ -6,13 +6,13 @@ from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from lab.tui.screens.window import Window
 from lab.tui.theme import theme_colours
 
 
-class ConfirmScreen(ModalScreen[bool]):
+class ConfirmScreen(Window[bool]):
     """Answers True by its key or enter, False by escape."""
 
     def __init__(self, title: str, said: str, *, yes: str, key: str) -> None:

@@ -12,13 +12,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, VerticalScroll
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.timer import Timer
 from textual.widgets import Input, Static
 
 from lab import text
 from lab.errors import CheckpointError, ConfigError, LabError
 from lab.tui.run_charts import short_rate
+from lab.tui.screens.window import Window
 from lab.tui.theme import theme_colours
 from lab.tui.widgets.run_columns import Look, shown_value
 
@@ -105,7 +105,7 @@ def _field_of(message: str, draft: ChildDraft) -> str:
     return "name" if "name" in message.split(" ")[:3] and "run's" in message else "change"
 
 
-class ContinueScreen(ModalScreen[str]):
+class ContinueScreen(Window[str]):
     """Composes a child run and queues it; its result is the child's id."""
 
     CSS_PATH = "continue_run.tcss"

@@ -13,12 +13,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from lab import text
 from lab.errors import GridTooLargeError, LabError
 from lab.tui.screens.confirm import ConfirmScreen
+from lab.tui.screens.window import Window
 from lab.tui.theme import theme_colours
 from lab.tui.widgets.plan_text import list_text, size_text
 from lab.tui.widgets.run_columns import Look
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 ASKER = "experiment"
 
 
-class ExperimentScreen(ModalScreen[None]):
+class ExperimentScreen(Window[None]):
     """Shows an experiment and queues it."""
 
     CSS = """

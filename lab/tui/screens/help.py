@@ -10,12 +10,12 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from lab.tui.actions import ACTIONS, GROUPS, Action
 from lab.tui.glossary import Meaning, meanings, meanings_of
 from lab.tui.modes import MODES_BY_NAME
+from lab.tui.screens.window import Window
 from lab.tui.theme import theme_colours
 
 WITH_THE_MOUSE = (
@@ -25,7 +25,7 @@ WITH_THE_MOUSE = (
 """How to select with the mouse, which belongs to lab until the terminal is told otherwise."""
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Window[None]):
     """Says what the terms under the cursor mean, then lists the actions of the screen below, then the terms in view."""
 
     BINDINGS = [  # noqa: RUF012 (Textual's own form)

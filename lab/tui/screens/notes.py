@@ -9,16 +9,16 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Static, TextArea
 
 from lab import text
 from lab.errors import UsageError
+from lab.tui.screens.window import Window
 from lab.tui.theme import theme_colours
 from lab.tui.typed_words import check_notes
 
 
-class NotesScreen(ModalScreen[str]):
+class NotesScreen(Window[str]):
     """Answers what the notes shall be; None where they stay as they were."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

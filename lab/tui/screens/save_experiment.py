@@ -9,11 +9,11 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from lab import text
 from lab.errors import ExperimentError
+from lab.tui.screens.window import Window
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lab.config.experiment import Experiment
 
 
-class SaveExperimentScreen(ModalScreen[str]):
+class SaveExperimentScreen(Window[str]):
     """Its result is the name of the saved experiment; none where nothing was saved."""
 
     CSS = """

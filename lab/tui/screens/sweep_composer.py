@@ -11,7 +11,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.timer import Timer
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
@@ -19,6 +18,7 @@ from textual.widgets.option_list import Option
 from lab import text
 from lab.errors import LabError
 from lab.tui.screens.composer import CHECK_AFTER
+from lab.tui.screens.window import Window
 from lab.tui.sweep_draft import FIELDS, PLACEHOLDERS, SweepCheck, SweepDraft, check_sweep
 from lab.tui.sweeps import said_lr
 from lab.tui.theme import theme_colours
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lab.tui.app import LabApp
 
 
-class SweepComposerScreen(ModalScreen[str]):
+class SweepComposerScreen(Window[str]):
     """Composes a sweep and queues it; its result is the id of the run."""
 
     BINDINGS = [  # noqa: RUF012 (Textual's own form)

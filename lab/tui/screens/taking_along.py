@@ -7,8 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
-from textual.screen import Screen
-
+from lab.tui.screens.window import ClosesOnce
 from lab.tui.shown import LARGEST_COPY, Shown, of_text, write_beside
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 TMUX_HINT = "not there? in tmux: set -g set-clipboard on"
 
 
-class TakingAlong(Screen[None]):
+class TakingAlong(ClosesOnce[None]):
     """A screen that says by `shown` what there is to take along."""
 
     def shown(self) -> list[Shown]:
