@@ -26,7 +26,7 @@ LARGEST_COUNT = 500
 class SampleRequest:
     """Text from a stored run's checkpoint, character by character.
 
-    Of words several can be asked for by `count`, each with the seed after the last one's; a stream is one text.
+    Several texts can be asked for by `count`, each with the seed after the last one's.
     """
 
     database: str

@@ -113,8 +113,7 @@ class Server:
 
     def _sample(self, request: SampleRequest) -> Iterator[Token]:
         checkpoint, model = self._model(request)
-        words = checkpoint.config.dataset_as == "words"
-        for number in range(request.count if words else 1):
+        for number in range(request.count):
             yield from _text(checkpoint, model, request, number)
 
     def _model(self, request: SampleRequest) -> tuple[Checkpoint, nn.Module]:

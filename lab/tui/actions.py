@@ -58,11 +58,17 @@ def _has_panes(now: Situation) -> bool:
     return now.runs > 0 or now.mode == "ladder"
 
 
+def _has_tabs(now: Situation) -> bool:
+    return now.runs > 0 and (now.single_pane or now.mode != "sample")
+
+
 def _on_chart(now: Situation) -> bool:
     return now.runs > 0 and now.pane in ("chart", "loss", "learning rate")
 
 
 def _can_step(now: Situation) -> bool:
+    if now.mode == "sample":
+        return now.status is not None
     return now.mode != "runs" or _on_chart(now)
 
 
@@ -116,6 +122,7 @@ _QUEUEING = ("runs", "run_view", "lr_finder")
 _RUNS_AND_VIEW = ("runs", "run_view")
 _TABLES = ("ladder", "runs", "sample", "lr_finder")
 _RUN_VIEW = ("run_view",)
+_TABS = ("runs", "run_view", "sample")
 _EVERYWHERE_TO_MOVE = ("ladder", "runs", "run_view", "sample", "lr_finder")
 _MODES = ("ladder", "runs", "lr_finder", "sample")
 _PANES = ("ladder", "runs", "run_view", "lr_finder")
@@ -316,9 +323,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("previous_pane", ("shift+tab",), "previous pane", "Go to the pane before.", "Panes", when=_has_panes,
            modes=_EVERYWHERE_TO_MOVE),
     Action("previous_tab", ("[",), "previous tab", "Put the page before into the pane: sample, config, log, …",
-           "Panes", when=_has_runs, modes=_RUNS_AND_VIEW),
+           "Panes", when=_has_tabs, modes=_TABS),
     Action("next_tab", ("]",), "next tab", "Put the next page into the pane: sample, config, log, …",
-           "Panes", when=_has_runs, footer=10, synonyms="sample config log", modes=_RUNS_AND_VIEW),
+           "Panes", when=_has_tabs, footer=10, synonyms="sample config log", modes=_TABS),
     Action(
         "zoom", ("z",), "zoom", "Give the pane the whole screen, or give it back.", "Panes",
         when=lambda now: now.runs > 0 and not now.single_pane, footer=11, synonyms="maximize full screen",

@@ -120,8 +120,8 @@ _MEANINGS = (
     Meaning("top-p", "Only the likeliest characters that together hold the share p may be drawn. Where the model is "
             "sure that is one or two, where it is not it is many.", ""),
     Meaning("length", "How many characters are written at most. A name ends by itself, a stream never does.", BIGRAMS),
-    Meaning("names", "How many words are written, one under the other. Each is marked new, or in the training set.",
-            BIGRAMS),
+    Meaning("count", "How many texts are written, each with the next seed. Of names each is marked new, or in the "
+            "training set.", BIGRAMS),
     Meaning("surprise", "-ln of the probability that the model gave to the character. Their mean over a text is its "
             "loss.", BIGRAMS),
     Meaning("best, last", "Checkpoints: the weights at the lowest val, and those at the end. Where the model has begun "

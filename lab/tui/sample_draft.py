@@ -11,7 +11,7 @@ from lab.inference.protocol import LARGEST_COUNT, SampleRequest
 
 LARGEST_LENGTH = 4_000
 """Characters of one text on the screen."""
-FIELDS = ("temp", "top-k", "top-p", "length", "seed", "names")
+FIELDS = ("temp", "top-k", "top-p", "length", "seed", "count")
 _FOREIGN_SHOWN = 8
 
 
@@ -21,6 +21,13 @@ class SampleDraft:
 
     prompt: str = ""
     values: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def from_plain(cls, prompt: object, values: object) -> SampleDraft:
+        """A draft from remembered values; what is not text is left out."""
+        pairs = values.items() if isinstance(values, dict) else ()
+        fitting = tuple((name, value) for name, value in pairs if name in FIELDS and isinstance(value, str))
+        return cls(prompt if isinstance(prompt, str) else "", fitting)
 
     def value(self, name: str) -> str:
         """What a field holds."""
@@ -43,19 +50,25 @@ class Checked:
         return SampleRequest(database, run_id, checkpoint, **self.settings)
 
 
-_NAMES = {"temp": "temperature", "top-k": "top_k", "top-p": "top_p", "length": "tokens", "names": "count"}
-PLACEHOLDERS = {"temp": "1", "top-k": "all", "top-p": "1", "length": "500", "seed": "1337", "names": "20"}
+_NAMES = {"temp": "temperature", "top-k": "top_k", "top-p": "top_p", "length": "tokens"}
+NAMES_UNLESS_GIVEN = 20
+
+
+def placeholders(*, words: bool) -> dict[str, str]:
+    """What an empty field means."""
+    count = str(NAMES_UNLESS_GIVEN) if words else "1"
+    return {"temp": "1", "top-k": "all", "top-p": "1", "length": "500", "seed": "1337", "count": count}
 
 
 def check_draft(draft: SampleDraft, vocabulary: tuple[str, ...], *, words: bool) -> Checked:
     """Reads a draft; the vocabulary may be empty while it is not known."""
     settings: dict[str, Any] = {"prompt": draft.prompt, "temperature": 1.0, "tokens": 500, "seed": 1337}
     if words:
-        settings["count"] = 20
+        settings["count"] = NAMES_UNLESS_GIVEN
     errors: dict[str, str] = {}
     for name in FIELDS:
         typed = draft.value(name)
-        if not typed or (name == "names" and not words):
+        if not typed:
             continue
         try:
             settings[_NAMES.get(name, name)] = _READERS[name](typed)
@@ -104,5 +117,5 @@ _READERS: dict[str, Callable[[str], int | float]] = {
     "top-p": _number(0, 1, above=True, meaning="must be above 0 and at most 1"),
     "length": _whole(1, LARGEST_LENGTH),
     "seed": _whole(0, 2**31 - 1),
-    "names": _whole(1, LARGEST_COUNT),
+    "count": _whole(1, LARGEST_COUNT),
 }

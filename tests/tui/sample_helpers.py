@@ -107,5 +107,5 @@ async def in_sample(pilot: Any, run: str = "residual-1") -> SampleScreen:
     if screen.lab.snapshot.runs:
         await until(pilot, lambda: screen.run is not None and screen.run.name == run)
         await until(pilot, lambda: screen.query_one("#checkpoints").option_count)
-        await until(pilot, lambda: screen._choices.run_id == screen.run.id)
+        await until(pilot, lambda: screen.choices.run_id == screen.run.id)
     return screen

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sample_helpers import add_checkpoints, in_sample, sample_app, token
-from tui_helpers import HOSTILE, lab_app, named, on_screen, until
+from tui_helpers import HOSTILE, lab_app, named, on_screen, opened, until
 
 from lab.cli.app import run as run_lab
 from lab.inference.protocol import Token
+from lab.tui.remembered import screen_path
 from lab.tui.sample_draft import SampleDraft, check_draft
 from lab.tui.widgets.next_character import next_character_bars
+from lab.tui.widgets.run_table import RunTable
 from lab.tui.widgets.written_text import SURPRISE_WORDS, surprise_class, surprise_styles
 from lab.tui.writing import Writing
 
@@ -47,7 +50,7 @@ async def test_it_opens_with_the_run_under_the_cursor_of_runs(sampled: Path) -> 
             "best step 400", "last step 400", "step 400", "step 20", "step 1",
         ]  # fmt: skip
         assert "residual-1 · best" in on_screen(app)
-        assert "enter writes text" in on_screen(app)
+        assert "enter  writes a text" in on_screen(app)
         await pilot.press("2", "g", "5")
         assert screen.run.name == "residual-1", "bigger changes in Runs come along only where the run can write"
 
@@ -70,7 +73,7 @@ async def test_any_checkpoint_of_any_run_can_be_asked(sampled: Path) -> None:
         assert len(client.asked) == 1, "a click chooses, and no more"
         screen.query_one("#models").focus()
         await pilot.press("G")
-        await until(pilot, lambda: screen._choices.run_id == named(app, "bigram-1").id)
+        await until(pilot, lambda: screen.choices.run_id == named(app, "bigram-1").id)
         await until(pilot, lambda: "300" in options(screen, "checkpoints")[0])
         await pilot.press("enter")
         assert (client.request.run_id, client.request.checkpoint) == (named(app, "bigram-1").id, "best")
@@ -282,7 +285,7 @@ async def test_every_field_reaches_the_request_and_nonsense_is_named(sampled: Pa
 @pytest.mark.parametrize(
     ("name", "typed"),
     [("temp", "-1"), ("temp", "nan"), ("temp", "hot"), ("top-k", "0"), ("top-k", "1.5"), ("top-p", "0"),
-     ("top-p", "1.1"), ("length", "0"), ("length", "9999999"), ("seed", "-1"), ("seed", "x"), ("names", "0")],
+     ("top-p", "1.1"), ("length", "0"), ("length", "9999999"), ("seed", "-1"), ("seed", "x"), ("count", "0")],
 )  # fmt: skip
 def test_a_draft_with_nonsense_is_no_request(name: str, typed: str) -> None:
     checked = check_draft(SampleDraft().with_value(name, typed), ("a",), words=True)
@@ -312,6 +315,81 @@ async def test_another_seed_writes_another_text(sampled: Path) -> None:
         assert client.cancelled == [1]
 
 
+async def test_several_texts_stand_under_each_other(sampled: Path) -> None:
+    app, client = sample_app(sampled)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await in_sample(pilot)
+        screen.query_one("#sample-count").value = "2"
+        await until(pilot, lambda: screen.checked.settings.get("count") == 2)
+        await pilot.press("i", "O", "enter")
+        assert client.request.count == 2
+        client.say("ne", number=0)
+        client.say("ther", number=1)
+        client.finish()
+        await until(pilot, lambda: "Other" in on_screen(app))
+        shown = [line.split("│")[-2].strip() for line in on_screen(app).splitlines()[2:5]]
+        assert shown == ["One", "── 2 of 2 · seed 1338 ──", "Other"]
+        assert screen.writing.text == "One\n\nOther\n"
+
+
+# How it was left
+
+
+async def test_what_was_chosen_and_filled_in_is_remembered(sampled: Path) -> None:
+    app, _ = sample_app(sampled)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await in_sample(pilot)
+        screen.query_one("#checkpoints").focus()
+        await pilot.press("G", "space")
+        screen.query_one("#models").focus()
+        await pilot.press("G")
+        await until(pilot, lambda: screen.run.name == "bigram-1")
+        await pilot.press("i", "T", "o", "tab", *"0.5")
+        await until(pilot, lambda: app.remembered.group("sample").get("fields", {}).get("temp") == "0.5")
+        bigram, residual = named(app, "bigram-1").id, named(app, "residual-1").id
+    again, client = sample_app(sampled)
+    async with again.run_test(size=LARGE) as pilot:
+        await opened(pilot)
+        pilot.app.screen.query_one(RunTable).move_to(residual)
+        await until(pilot, lambda: again.selected == residual)
+        await pilot.press("5")
+        await until(pilot, lambda: again.screen.MODE == "sample" and again.screen.run is not None)
+        screen = again.screen
+        await until(pilot, lambda: screen.run.id == bigram and screen.choices.run_id == bigram)
+        assert screen.beside == (residual, "1")
+        screen.query_one("#first-text").focus()
+        await pilot.press("enter")
+        (first, _), (second, _) = client.asked
+        assert (first.run_id, first.prompt, first.temperature) == (bigram, "To", 0.5)
+        assert (second.run_id, second.checkpoint) == (residual, "1")
+
+
+async def test_remembered_nonsense_is_left_out(sampled: Path) -> None:
+    path = screen_path(sampled)
+    path.parent.mkdir(exist_ok=True)
+    odd = {"page": 7, "prompt": ["x"], "fields": {"temp": 3, "top-k": "9"}, "model": ["gone", "best"], "beside": "x"}
+    path.write_text(json.dumps({"sample": odd}))
+    app, _ = sample_app(sampled)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await in_sample(pilot)
+        draft = screen.query_one("#sample-form").draft
+        assert (screen.page, screen.beside, draft.prompt) == ("text", None, "")
+        assert (draft.value("temp"), draft.value("top-k")) == ("", "9")
+
+
+async def test_a_run_without_a_checkpoint_is_said_to_have_none(sampled: Path) -> None:
+    app, _ = sample_app(sampled)
+    async with app.run_test(size=LARGE) as pilot:
+        await opened(pilot)
+        app.screen.query_one(RunTable).move_to(named(app, "blocks-1").id)
+        await until(pilot, lambda: app.selected == named(app, "blocks-1").id)
+        await pilot.press("5")
+        await until(pilot, lambda: "blocks-1 has none" in on_screen(app))
+        app.selected = named(app, "linear-1").id  # one that waits
+        app.screen.show()
+        await until(pilot, lambda: "linear-1: none yet" in on_screen(app))
+
+
 # Names
 
 
@@ -319,7 +397,7 @@ async def test_names_are_a_list_each_marked_as_new_or_not(sampled: Path) -> None
     app, client = sample_app(sampled)
     async with app.run_test(size=LARGE) as pilot:
         screen = await in_sample(pilot, "mlp-1")
-        await until(pilot, lambda: any(screen._words.values()))
+        await until(pilot, lambda: any(screen.words.values()))
         await pilot.press("enter")
         assert client.request.count == 20
         for number, name in enumerate(("emma", "xqzzla", "oliv")):
@@ -389,11 +467,11 @@ async def test_at_80x24_one_page_at_a_time(sampled: Path) -> None:
         client.finish()
         await until(pilot, lambda: not screen.active)
         pages = []
-        for _ in range(10):
+        for _ in range(11):
             await pilot.press("tab")
             pages.append((screen.page, app.focused.id))
         assert {page for page, _ in pages} == {"model", "text", "next"}
-        assert pages[-1] == ("text", "first-text"), "once round, without the number of names"
+        assert pages[-1] == ("text", "first-text"), "once round"
         await pilot.press("shift+tab", "shift+tab")
         assert "Runs with a checkpoint" in on_screen(app)
         assert "hello" not in on_screen(app)
@@ -404,6 +482,25 @@ async def test_at_80x24_one_page_at_a_time(sampled: Path) -> None:
         await until(pilot, lambda: "Runs with a checkpoint" in on_screen(app) and "Prompt" in on_screen(app))
         await pilot.resize_terminal(50, 10)
         await until(pilot, lambda: "make the window larger" in on_screen(app))
+
+
+async def test_at_80x24_pages_are_turned_and_the_bars_follow_each_step(sampled: Path) -> None:
+    app, client = sample_app(sampled)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await in_sample(pilot)
+        await pilot.press("]")
+        assert screen.page == "next"
+        await pilot.press("]")
+        assert (screen.page, app.focused.id) == ("model", "models")
+        await pilot.press("[", "[")
+        assert (screen.page, app.focused.id) == ("text", "first-text")
+        await pilot.press("right")
+        client.say("XY")
+        await until(pilot, lambda: "▸ X" in on_screen(app))
+        await pilot.press("right")
+        assert "▸ Y" in on_screen(app)
+        await pilot.press("escape", "escape")
+        assert screen.page == "text"
 
 
 # The parts

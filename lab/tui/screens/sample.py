@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.message import Message
 from textual.widgets import Static
 
-from lab.errors import LabError
+from lab import text
 from lab.tui.actions import Situation, bindings, footer_actions
-from lab.tui.sample_draft import Checked, check_draft
-from lab.tui.screens.sample_pages import FIRST, PAGES, SECOND, SamplePages
+from lab.tui.sample_draft import Checked, SampleDraft, check_draft
+from lab.tui.screens.sample_choices import SampleChoices
+from lab.tui.screens.sample_pages import FIRST, PAGES, SECOND
 from lab.tui.shown import Shown, file_stem, of_run, of_text
 from lab.tui.theme import theme_colours
 from lab.tui.widgets.bars import KeyBar, PaneStrip, StatusBar
@@ -26,13 +25,18 @@ from lab.tui.widgets.written_pane import PaneFacts, WrittenPane
 from lab.tui.writing import Writing
 
 if TYPE_CHECKING:
-    from lab.store.run_store import CheckpointRow, RunRow
+    from lab.store.run_store import RunRow
 
 REDRAWS_A_SECOND = 20
 FAR = 10
+_FIRST_KEYS = """enter  writes a text
+→      writes one character at a time, with what else it might have been
+i      the prompt: what the text goes on from
+space  keeps this model beside the one that you choose next
+tab    goes on: runs, checkpoints, prompt, temp …"""
 
 
-class SampleScreen(SamplePages):
+class SampleScreen(SampleChoices):
     """What is chosen and what is written live here; the widgets show it."""
 
     MODE = "sample"
@@ -40,31 +44,16 @@ class SampleScreen(SamplePages):
     BINDINGS = bindings("sample", priority=("next_pane", "previous_pane"))
     AUTO_FOCUS = f"#{FIRST}-text"
 
-    @dataclass
-    class ChoicesRead(Message):
-        """Which runs have checkpoints, and what there is to know of the chosen one."""
-
-        with_checkpoints: frozenset[str]
-        run_id: str | None = None
-        checkpoints: tuple[CheckpointRow, ...] = ()
-        vocabulary: tuple[str, ...] = ()
-
-    @dataclass
-    class WordsRead(Message):
-        """The words of the training set that a run was trained on; None where its text is gone."""
-
-        dataset: str
-        words: frozenset[str] | None
-
     def __init__(self) -> None:
         super().__init__()
         self.writings: dict[str, Writing | None] = {FIRST: None, SECOND: None}
         self.beside: tuple[str, str] | None = None
         """Run and checkpoint of the second pane."""
         self.checked = Checked()
-        self._choices = self.ChoicesRead(frozenset())
-        self._words: dict[str, frozenset[str] | None] = {}
         self._adopted: str | None = None
+        """The run under the cursor of the Runs that was last taken over."""
+        self._to_choose: tuple[str, str] | None = None
+        """Run and checkpoint that were remembered, until they are listed."""
 
     def compose(self) -> ComposeResult:
         """Models on the left; texts over the form on the right."""
@@ -92,6 +81,37 @@ class SampleScreen(SamplePages):
     def on_screen_resume(self) -> None:
         """Takes over the run that is under the cursor of the Runs."""
         self._app_changed()
+
+    # How it was left
+
+    def layout_values(self) -> dict[str, Any]:
+        """What is chosen and filled in."""
+        lists, draft = self.query_one(ModelLists), self.query_one(SampleForm).draft
+        return {
+            "page": self.page,
+            "prompt": draft.prompt,
+            "fields": dict(draft.values),
+            "model": list(self._to_choose or ((lists.run_id, lists.checkpoint) if lists.run_id else ())),
+            "beside": list(self.beside or ()),
+            "adopted": self._adopted,
+        }
+
+    def restore(self, values: Mapping[str, Any]) -> None:
+        """Takes that over, as far as the runs are still there."""
+        if values.get("page") in PAGES:
+            self.page = values["page"]
+        self.query_one(SampleForm).fill_in(SampleDraft.from_plain(values.get("prompt"), values.get("fields")))
+        self._to_choose = self._restored_model(values.get("model"))
+        self.beside = self._restored_model(values.get("beside"))
+        self._adopted = values.get("adopted") if self._to_choose else None
+
+    def _restored_model(self, value: object) -> tuple[str, str] | None:
+        match value:
+            case [str(run_id), ("best" | "last") as checkpoint] if self._run_of(run_id):
+                return run_id, checkpoint
+            case [str(run_id), str(step)] if self._run_of(run_id) and step.isdecimal():
+                return run_id, step
+        return None
 
     # What is chosen
 
@@ -149,65 +169,8 @@ class SampleScreen(SamplePages):
     def _app_changed(self) -> None:
         if not (self.is_current and self.is_whole):
             return
-        self._read_choices()
-        self.show()
-
-    # What is read, on threads
-
-    def _read_choices(self) -> None:
-        """Which runs have checkpoints now, and which checkpoints the chosen one has."""
-        lab, run = self.lab, self.run
-        if not lab.loaded:
-            return
-
-        def work() -> None:
-            from sqlalchemy.exc import SQLAlchemyError
-
-            try:
-                store = lab.reader.store()
-                with_checkpoints = store.with_checkpoints()
-                if run is None:
-                    self.post_message(self.ChoicesRead(with_checkpoints))
-                    return
-                facts = store.dataset(run.dataset_sha256, run.dataset_kind)
-                vocabulary = facts.vocabulary if facts else ()
-                checkpoints = tuple(store.checkpoints(run.id))
-                self.post_message(self.ChoicesRead(with_checkpoints, run.id, checkpoints, vocabulary))
-            except (LabError, SQLAlchemyError):
-                return  # the reader meets the same, and says so at the top
-
-        self.run_worker(work, thread=True, exclusive=True, group="choices", exit_on_error=False)
-
-    @on(ChoicesRead)
-    def _choices_read(self, event: ChoicesRead) -> None:
-        self._choices = event
-        self._show_models()
-        run = self.run
-        if run is not None and event.run_id != run.id:
-            self._read_choices()  # another has been chosen meanwhile, or threads overtook each other
-        if run is not None and run.dataset_kind == "words" and run.dataset_sha256 not in self._words:
-            self._words[run.dataset_sha256] = None
-            self._read_words(run)
-        self._check()
-
-    def _read_words(self, run: RunRow) -> None:
-        database = self.lab.database
-
-        def work() -> None:
-            from lab.datasets.overlap import train_words
-            from lab.queue.requests import dataset_of
-
-            try:
-                words = train_words(dataset_of(run, database))
-            except LabError:
-                return  # its text is gone: nothing is said of what is new
-            self.post_message(self.WordsRead(run.dataset_sha256, words))
-
-        self.run_worker(work, thread=True, group="words", exit_on_error=False)
-
-    @on(WordsRead)
-    def _words_read(self, event: WordsRead) -> None:
-        self._words[event.dataset] = event.words
+        self.restore_once()
+        self.read_choices()
         self.show()
 
     # Showing it
@@ -220,16 +183,28 @@ class SampleScreen(SamplePages):
             slots=self.lab.snapshot.slots,
         )
 
+    def show_choices(self) -> None:
+        """Lists what was read, and checks the form by the vocabulary."""
+        self._show_models()
+        self._check()
+
     def _show_models(self) -> None:
-        lists = self.query_one(ModelLists)
-        listed = [run for run in reversed(self.lab.snapshot.runs) if run.id in self._choices.with_checkpoints]
+        lists, known = self.query_one(ModelLists), self.choices.with_checkpoints
+        listed = [run for run in reversed(self.lab.snapshot.runs) if run.id in known]
         lists.show_runs(listed, self.beside[0] if self.beside else None, self.look())
-        wanted = self.lab.selected
-        if wanted is not None and wanted != self._adopted and any(run.id == wanted for run in listed):
-            self._adopted = wanted
-            lists.choose_run(wanted)
-        if self._choices.run_id == lists.run_id:
-            lists.show_checkpoints(self.run, self._choices.checkpoints)
+        selected = self._run_of(self.lab.selected)
+        is_new = selected is not None and selected.id != self._adopted
+        lists.say_missing(_absence(selected) if selected is not None and listed and selected.id not in known else "")
+        if selected is not None and is_new and selected.id in known:
+            self._adopted, self._to_choose = selected.id, None
+            lists.choose_run(selected.id)
+        elif self._to_choose is not None and self._to_choose[0] in known:
+            lists.choose_run(self._to_choose[0])
+        if self.choices.run_id == lists.run_id:
+            lists.show_checkpoints(self.run, self.choices.checkpoints)
+            if self._to_choose is not None and self._to_choose[0] == lists.run_id and self.choices.checkpoints:
+                lists.choose_checkpoint(self._to_choose[1])
+                self._to_choose = None
 
     def show(self) -> None:
         """Shows all but the lists."""
@@ -252,7 +227,7 @@ class SampleScreen(SamplePages):
             colour=look.colour_of(run.id) if run else look.colour("text-muted"),
             idle=self._idle(run),
             words=words,
-            known=self._words.get(run.dataset_sha256) if run else None,
+            known=self.words.get(run.dataset_sha256) if run else None,
             colours=look.colours,
         )
         self.query_one(f"#{name}", WrittenPane).show(writing, facts)
@@ -262,7 +237,7 @@ class SampleScreen(SamplePages):
             return "opening the database…"
         if run is None:
             return "No run has a checkpoint yet. n in Runs (2) trains one; its first comes after some seconds."
-        return "enter writes text · → one character at a time · i the prompt"
+        return _FIRST_KEYS
 
     def show_bars(self) -> None:
         colours = theme_colours(self.app.theme_variables)
@@ -274,7 +249,7 @@ class SampleScreen(SamplePages):
 
     @on(ModelLists.RunChosen)
     def _run_chosen(self) -> None:
-        self._read_choices()
+        self.read_choices()
         self._forget()
 
     @on(ModelLists.CheckpointChosen)
@@ -299,7 +274,7 @@ class SampleScreen(SamplePages):
         run = self.run
         words = run is not None and run.dataset_kind == "words"
         form = self.query_one(SampleForm)
-        known = self._choices.vocabulary if run is not None and self._choices.run_id == run.id else ()
+        known = self.choices.vocabulary if run is not None and self.choices.run_id == run.id else ()
         self.checked = check_draft(form.draft, known, words=words)
         form.show(self.checked.errors, words=words, colour=self.look().colour("error"))
         self.show()
@@ -376,6 +351,8 @@ class SampleScreen(SamplePages):
             self._start(revealed=by)
         else:
             self._each(lambda writing: writing.step(by))
+        if self.single and self.writing is not None and self.page != "next":
+            self.go_to_page("next")  # the bars follow
 
     def action_step_back(self, by: int = 1) -> None:
         """Looks at the character before."""
@@ -409,6 +386,12 @@ class SampleScreen(SamplePages):
         """Goes to the prompt."""
         self.go_to_page("text")
         self.query_one("#prompt").focus()
+
+
+def _absence(run: RunRow) -> str:
+    """Why the run that one comes from is not among those that can write."""
+    name = text.clip(text.literal(run.name), 16)
+    return f"{name}: none yet" if run.status in ("queued", "training", "paused") else f"{name} has none"
 
 
 def _title(run: RunRow | None, checkpoint: str) -> str:

@@ -15,7 +15,7 @@ PAGES = ("model", "text", "next")
 FIRST, SECOND = "first", "second"
 _STOPS = (
     ("model", "models"), ("model", "checkpoints"), ("text", f"{FIRST}-text"), ("text", "prompt"),
-    *(("text", f"sample-{name}") for name in ("temp", "top-k", "top-p", "length", "seed", "names")),
+    *(("text", f"sample-{name}") for name in ("temp", "top-k", "top-p", "length", "seed", "count")),
     ("next", f"{FIRST}-text"),
 )  # fmt: skip
 
@@ -44,11 +44,23 @@ class SamplePages(LabScreen):
         self.show_bars()
         self.call_after_refresh(self.show)  # what is laid out by its size has got one
 
-    @on(PaneStrip.Chosen)
-    def _strip_clicked(self, event: PaneStrip.Chosen) -> None:
-        page = PAGES[event.place]
+    def turn_to(self, page: str) -> None:
+        """Shows a page, and gives what is foremost on it the keys."""
         self.go_to_page(page)
         self.query_one("#models" if page == "model" else f"#{FIRST}-text").focus()
+
+    @on(PaneStrip.Chosen)
+    def _strip_clicked(self, event: PaneStrip.Chosen) -> None:
+        self.turn_to(PAGES[event.place])
+
+    def action_next_tab(self, by: int = 1) -> None:
+        """Turns to the next page, where one fills the screen."""
+        if self.single:
+            self.turn_to(PAGES[(PAGES.index(self.page) + by) % len(PAGES)])
+
+    def action_previous_tab(self) -> None:
+        """Turns to the page before."""
+        self.action_next_tab(-1)
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """Other keys mean something in another pane."""
@@ -70,9 +82,7 @@ class SamplePages(LabScreen):
         self.action_next_pane(-1)
 
     def _reachable(self, page: str, name: str) -> bool:
-        if page == "next":
-            return self.single
-        return name != "sample-names" or self.query_one("#sample-names").display
+        return page != "next" or self.single
 
     def _moved(self, in_list: str, in_text: str) -> None:
         target: Widget | None = self.focused

@@ -83,10 +83,21 @@ class ModelLists(Vertical):
 
     def choose_run(self, run_id: str) -> None:
         """Puts the cursor on a run, where it is listed."""
-        models = self.query_one("#models", OptionList)
-        place = next((i for i, option in enumerate(models.options) if option.id == run_id), None)
+        self._choose("#models", run_id)
+
+    def choose_checkpoint(self, checkpoint: str) -> None:
+        """Puts the cursor on a checkpoint, where it is listed."""
+        self._choose("#checkpoints", checkpoint)
+
+    def say_missing(self, said: str) -> None:
+        """Says of a run that was asked for why it is not among these."""
+        self.query_one("#models").border_subtitle = Text(said)
+
+    def _choose(self, selector: str, wanted: str) -> None:
+        widget = self.query_one(selector, OptionList)
+        place = next((i for i, option in enumerate(widget.options) if option.id == wanted), None)
         if place is not None:
-            models.highlighted = place
+            widget.highlighted = place
 
     def _highlighted(self, selector: str) -> str | None:
         option = self.query_one(selector, OptionList).highlighted_option
@@ -110,7 +121,7 @@ class ModelLists(Vertical):
 
 def _run_text(run: RunRow, look: Look, *, beside: bool) -> Text:
     said = Text(no_wrap=True)
-    said.append("‖" if beside else "·", look.colour_of(run.id))
+    said.append("‖" if beside else "•", look.colour_of(run.id))
     said.append(f" {text.clip(text.literal(run.name), _NAME_WIDTH):<{_NAME_WIDTH}}")
     said.append(f" {text.loss(run.val_loss):>6}", look.colour("text-muted"))
     return said

@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.widgets import Input, Static, TextArea
 
 from lab import text
-from lab.tui.sample_draft import FIELDS, PLACEHOLDERS, SampleDraft
+from lab.tui.sample_draft import FIELDS, SampleDraft, placeholders
 
 
 class PromptArea(TextArea):
@@ -59,7 +59,7 @@ class SampleForm(Vertical):
         with Horizontal(id="sample-fields"):
             for name in FIELDS:
                 yield Static(name, classes="sample-name", id=f"name-{name}", markup=False)
-                yield Input(placeholder=PLACEHOLDERS[name], id=f"sample-{name}", compact=True, select_on_focus=False)
+                yield Input(id=f"sample-{name}", compact=True, select_on_focus=False)
         yield Static(id="sample-error", markup=False)
 
     def set_value(self, name: str, value: str) -> None:
@@ -67,9 +67,16 @@ class SampleForm(Vertical):
         self.draft = self.draft.with_value(name, value)
         self.query_one(f"#sample-{name}", Input).value = value
 
+    def fill_in(self, draft: SampleDraft) -> None:
+        """Fills in all of it."""
+        self.query_one("#prompt", TextArea).text = draft.prompt
+        for name in FIELDS:
+            self.set_value(name, draft.value(name))
+
     def show(self, errors: dict[str, str], *, words: bool, colour: str) -> None:
-        """Shows what is wrong; the number of names is asked for where there are names."""
-        self.query_one("#name-names").display = self.query_one("#sample-names").display = words
+        """Shows what is wrong, and what an empty field means."""
+        for name, meant in placeholders(words=words).items():
+            self.query_one(f"#sample-{name}", Input).placeholder = meant
         self.query_one("#sample-error", Static).update(Text(text.literal(" · ".join(errors.values())), colour))
 
     @on(TextArea.Changed, "#prompt")

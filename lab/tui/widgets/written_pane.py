@@ -19,7 +19,7 @@ from lab.tui.widgets.written_text import (
     written_names,
     written_stream,
 )
-from lab.tui.writing import Writing
+from lab.tui.writing import Writing, texts_of
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class WrittenPane(Vertical):
         scroll.query_one(Static).update(self._written(writing, facts))
         self._show_next(writing, facts)
         if writing is not None:
-            self._follow(writing, scroll)
+            self._follow(writing, facts, scroll)
 
     def _written(self, writing: Writing | None, facts: PaneFacts) -> Text:
         muted = facts.colours["text-muted"]
@@ -94,12 +94,15 @@ class WrittenPane(Vertical):
         size = bars.content_size
         bars.update(next_character_bars(token, facts.colours, size.width, size.height - 1, changed=changed))
 
-    def _follow(self, writing: Writing, scroll: VerticalScroll) -> None:
+    def _follow(self, writing: Writing, facts: PaneFacts, scroll: VerticalScroll) -> None:
         """Keeps the character that is looked at on the screen."""
         if writing.cursor is None:
             scroll.scroll_end(animate=False)
             return
-        before = writing.request.prompt + "".join(token.character for token in writing.tokens[: writing.cursor])
+        between = "" if facts.words else "\n──\n"
+        texts = texts_of(writing.tokens[: writing.cursor]) or [[]]
+        written = ("".join(token.character for token in each) for each in texts)
+        before = between.join(writing.request.prompt + each for each in written)
         width = max(1, scroll.content_size.width)
         line = sum(1 + len(each) // width for each in before.split("\n")) - 1
         scroll.scroll_to(y=max(0, line - scroll.size.height // 2), animate=False)

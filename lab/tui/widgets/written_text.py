@@ -31,9 +31,16 @@ def surprise_class(surprise: float) -> int:
 
 
 def written_stream(writing: Writing, colours: Mapping[str, str]) -> Text:
-    """Prompt and text; the character that is looked at is marked."""
-    said = Text(text.literal(writing.request.prompt, lines=True), f"italic {colours['secondary']}")
-    said.append_text(_shaded(writing.tokens[: writing.shown], writing.looked_at, colours))
+    """Prompt and text, several under each other; the character that is looked at is marked."""
+    said, place = Text(), 0
+    for number, tokens in enumerate(texts_of(writing.tokens[: writing.shown]) or [[]]):
+        if number:
+            seed = writing.request.seed + number
+            said.append(f"\n── {number + 1} of {writing.request.count} · seed {seed} ──\n", colours["text-muted"])
+        said.append(text.literal(writing.request.prompt, lines=True), f"italic {colours['secondary']}")
+        at = writing.looked_at - place if writing.looked_at is not None else None
+        said.append_text(_shaded(tokens, at, colours))
+        place += len(tokens)
     if writing.active and writing.revealed is None:
         said.append("▌", colours["primary"])
     return said
