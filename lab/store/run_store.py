@@ -9,7 +9,7 @@ import dataclasses
 import json
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from lab import __version__
 from lab.config.lr_sweep import LR_SWEEP, LRSweep
 from lab.config.run_config import RunConfig, from_json
-from lab.errors import RunNotFoundError, UsageError
+from lab.errors import ConfigError, RunNotFoundError, UsageError
 from lab.store.engine import Database
 from lab.store.schema import Checkpoint, Dataset, Event, Metric, Point, Run, Sample
 from lab.store.schema import LRSweep as LRSweepTable
@@ -31,6 +31,8 @@ _ID_EPOCH = 1_735_689_600  # 2025-01-01
 _ID_LENGTH = 6
 TRAINING = "training"
 """The kind of run that trains one model; others are `lr-sweep` and `external`."""
+EXTERNAL = "external"
+"""The kind of run that another program trains, and records here."""
 LARGEST_NAME = 200
 """Characters in a run's name."""
 
@@ -85,8 +87,15 @@ class RunRow:
 
     @cached_property
     def config(self) -> RunConfig:
-        """The config, read from its JSON. Raises `ConfigError` where another program has written nonsense."""
+        """The config, read from its JSON. Raises `ConfigError` for an external run, and where that is nonsense."""
+        if self.kind == EXTERNAL:
+            raise ConfigError(f"run {self.name} was trained by another program: lab has no config of it")
         return from_json(self.config_json)
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """What the run was configured with, as plain JSON values: its config, or whatever an external run came with."""
+        return json.loads(self.config_json) if self.kind == EXTERNAL else self.config.resolved()
 
     @property
     def tags(self) -> tuple[str, ...]:

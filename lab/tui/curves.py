@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lab import text
+from lab.analysis.alignment import on_axis, on_clock
 from lab.analysis.smoothing import smooth
 from lab.tui.chart_content import ChartContent, Line, Mark, Reference
 from lab.tui.run_colours import run_colour
@@ -168,11 +169,8 @@ def _smoothed(curve: Curve, weight: float) -> np.ndarray:
 def _placed(curve: Curve, speed: Curve | None, factor: float) -> np.ndarray:
     """Where steps stand on the x-axis, as so much a step; with a speed, the seconds of training alone by then."""
     if speed is None:
-        return np.asarray(curve.steps * factor, dtype=float)
-    known = np.isfinite(speed.values) & (speed.values > 0)
-    clock = np.maximum.accumulate(speed.steps[known] * factor / speed.values[known])
-    at, seconds = np.concatenate([[0], speed.steps[known]]), np.concatenate([[0.0], clock])
-    return np.interp(curve.steps, at, seconds)
+        return on_axis(curve.steps, factor)
+    return on_clock(curve.steps, factor, speed.steps, speed.values)
 
 
 def chars_per_step(run: RunRow) -> float:
