@@ -10,7 +10,9 @@ from typing import Literal
 from lab.analysis.groups import Comparable, Group
 from lab.analysis.intervals import Interval, difference_interval, holm, mean_interval, p_value, seeds_needed
 
-Outcome = Literal["baseline", "better", "worse", "no difference", "too few seeds", "not comparable", "nothing yet"]
+Outcome = Literal[
+    "baseline", "better", "worse", "lower", "higher", "no difference", "too few seeds", "not comparable", "nothing yet"
+]
 SIGNIFICANT = 0.05
 SMALLEST_SAID = 0.0005
 """Below this a difference would be said as 0.000."""
@@ -66,17 +68,19 @@ def judge(
     values: Mapping[str, float] | None = None,
     *,
     comparable: Callable[[Group], bool] = lambda group: True,
+    words: tuple[Outcome, Outcome] = ("better", "worse"),
 ) -> list[Verdict]:
-    """The verdict on each group. `values` are what is compared, by run id, smaller being better: val unless given.
+    """The verdict on each group. `values` are what is compared, by run id: val unless given.
 
-    `comparable` is false of a group whose difference to the baseline would mean nothing.
+    `comparable` is false of a group whose difference to the baseline would mean nothing; `words` are what a smaller
+    and a larger value is called.
     """
     numbers = val_losses([run for group in (*groups, baseline) for run in group.runs]) if values is None else values
     verdicts = [_compared(group, baseline, numbers, comparable(group)) for group in groups]
     tested = [i for i, verdict in enumerate(verdicts) if verdict.p is not None]
     corrected = holm([verdicts[i].p or 0.0 for i in tested])
     for i, p in zip(tested, corrected, strict=True):
-        verdicts[i] = _said(replace(verdicts[i], p=p), len(tested))
+        verdicts[i] = _said(replace(verdicts[i], p=p), len(tested), words)
     return verdicts
 
 
@@ -102,7 +106,7 @@ def _compared(group: Group, baseline: Group, numbers: Mapping[str, float], compa
     return replace(bare, difference=difference, paired=paired, p=p)
 
 
-def _said(verdict: Verdict, comparisons: int) -> Verdict:
+def _said(verdict: Verdict, comparisons: int, words: tuple[Outcome, Outcome]) -> Verdict:
     """The outcome and the sentence, once p is corrected."""
     difference, p = verdict.difference, verdict.p
     assert difference is not None
@@ -110,7 +114,7 @@ def _said(verdict: Verdict, comparisons: int) -> Verdict:
     assert p is not None
     size, reach = abs(difference.mean), difference.half_width
     if p < SIGNIFICANT and difference.mean:
-        outcome: Outcome = "better" if difference.mean < 0 else "worse"
+        outcome = words[difference.mean > 0]
         return replace(verdict, outcome=outcome, sentence=f"{outcome} by {_decimals(size, reach)}")
     seen = f"no difference seen at n = {difference.count} (±{_figure(reach)})"
     if reach < size:

@@ -122,7 +122,7 @@ def run_document(run: RunRow) -> dict[str, Any]:
         "lab_version": run.lab_version,
         "config_hash": run.config_hash,
         "group_hash": run.group_hash,
-        "config": run.config.resolved(),
+        "config": dict(run.settings),
     }
 
 

@@ -73,8 +73,12 @@ def show(run_name: options.RunName, as_json: options.AsJson = False, database: o
 def _document(store: RunStore, run: RunRow) -> dict[str, object]:
     from lab.cli.output import run_document
     from lab.reports.run_findings import findings_of
+    from lab.store.test_looks import looks_at
 
     return run_document(run) | {
+        "test_looks": [
+            {"at": look.at, "step": look.step, "loss": look.loss} for look in looks_at(store, [run.id]).get(run.id, ())
+        ],
         "findings": [finding.document() for finding in findings_of(store, run)],
         "metrics": store.metric_names(run.id),
         "checkpoints": [
@@ -136,17 +140,22 @@ def _facts(run: RunRow) -> dict[str, str]:
 
 
 def _print(store: RunStore, run: RunRow) -> None:
+    from lab.cli.compare import said_of_looks
     from lab.reports.run_findings import findings_of
+    from lab.store.test_looks import looks_at
     from lab.text import literal
 
     print(f"{literal(run.name)} ({run.id})")
     for name, value in _facts(run).items():
         print(f"  {name}: {literal(value)}")
+    looks = looks_at(store, [run.id]).get(run.id)
+    if looks:
+        print(f"  test: {said_of_looks(looks)} at step {looks[-1].step:,}")
     for finding in findings_of(store, run):
         print(f"\nfinding: {literal(finding.text)}")
         print(f"  {literal(finding.evidence)}\n  what helps: {literal(finding.remedy)}")
     print("\nconfig")
-    for key, value in run.config.resolved().items():
+    for key, value in run.settings.items():
         print(f"  {key} = {literal(str(value))}")
     checkpoints = ", ".join(f"{row.kind} at {row.step:,}" for row in store.checkpoints(run.id))
     print(f"\ncheckpoints\n  {checkpoints or 'none yet'}")

@@ -115,7 +115,7 @@ def _rows(store: RunStore, run: RunRow, metrics: Sequence[str]) -> Iterator[tupl
 
 def _config(run: RunRow) -> dict[str, Any]:
     """Every field of a config, those at their usual value too. Raises `ConfigError` on nonsense."""
-    return run.config.resolved()
+    return dict(run.settings)
 
 
 def _numbers(values: np.ndarray) -> list[float | None]:

@@ -1,0 +1,150 @@
+"""Comparisons of stored runs: which runs are meant, and what must be read of them beside their rows."""
+
+from __future__ import annotations
+
+import difflib
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lab.analysis.alignment import first_reached, on_axis, on_clock
+from lab.analysis.comparison import Comparison, compare
+from lab.analysis.fairness import characters_seen
+from lab.analysis.groups import Group
+from lab.analysis.run_filter import parse_filter
+from lab.config.lr_sweep import LR_SWEEP
+from lab.errors import RunNotFoundError, UsageError
+from lab.store.run_store import RunRow, RunStore
+
+VAL = "val"
+_LOSSES = ("loss", VAL, "perplexity", "error")
+"""What smaller is better of."""
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How long a group's runs took to come down to a loss; means over those that did."""
+
+    seconds: float | None
+    characters: float | None
+    runs: int
+
+
+def runs_meant(store: RunStore, words: Sequence[str], *, alone: bool = False) -> list[RunRow]:
+    """The runs that a person names: an experiment's, a filter's, a stage's, or a run with those of its other seeds.
+
+    With `alone` a run stands for itself. Raises `RunNotFoundError` where a word names none.
+    """
+    stored = [run for run in store.runs() if run.kind != LR_SWEEP]
+    found: dict[str, RunRow] = {}
+    for word in words:
+        for run in _named(store, stored, word, alone):
+            found[run.id] = run
+    return list(found.values())
+
+
+def _named(store: RunStore, stored: Sequence[RunRow], word: str, alone: bool) -> list[RunRow]:
+    if not any(run.name == word for run in stored):
+        for field in ("experiment", "stage"):
+            named = [run for run in stored if getattr(run, field) == word.removesuffix(".toml")]
+            if named:
+                return named
+    if any(mark in word for mark in ":<>="):
+        matches = parse_filter(word)
+        named = [run for run in stored if matches(run)]
+        if not named:
+            raise RunNotFoundError(f"no run matches '{word}'; see: lab runs")
+        return named
+    try:
+        run = store.resolve(word)
+    except RunNotFoundError as error:
+        names = {name for run in stored for name in (run.name, run.stage, run.experiment or run.name)}
+        near = difflib.get_close_matches(word, sorted(names), n=1)
+        if str(error).startswith("no run") and near:
+            raise RunNotFoundError(f"no run, stage or experiment '{word}': did you mean '{near[0]}'?") from None
+        raise
+    if run.kind == LR_SWEEP:
+        raise UsageError(f"run {run.name} is an LR sweep, which has no val to compare")
+    return [run] if alone else [each for each in stored if each.group_hash == run.group_hash]
+
+
+def compare_stored(
+    store: RunStore,
+    runs: Sequence[RunRow],
+    *,
+    by: str | None = None,
+    baseline_id: str | None = None,
+    metric: str = VAL,
+) -> Comparison:
+    """Compares runs by val at their end, or by the last value of another metric.
+
+    Raises `UsageError` where the groups have no such metric in common, or are one group.
+    """
+    values = None if metric in (VAL, "val_loss") else _last_values(store, runs, metric)
+    smaller_is_better = any(word in metric for word in _LOSSES)
+    by_id = {run.id: run for run in store.runs()}
+    comparison = compare(
+        runs,
+        by=by,
+        baseline_id=baseline_id,
+        values=values,
+        words=("better", "worse") if smaller_is_better else ("lower", "higher"),
+        by_id=by_id,
+    )
+    if len(comparison.groups) < 2:
+        key = f"one value of {by}" if by else "one config"
+        raise UsageError(
+            f"these {len(runs)} runs are one group ({key}): name another run to compare with"
+            if len(runs) > 1
+            else f"{runs[0].name} is alone: name another run to compare with"
+        )
+    _check_in_common(store, comparison, metric)
+    return comparison
+
+
+def _last_values(store: RunStore, runs: Sequence[RunRow], metric: str) -> dict[str, float]:
+    found = {}
+    for run in runs:
+        values = store.points(run.id, metric).values
+        finite = values[np.isfinite(values)]
+        if len(finite):
+            found[run.id] = float(finite[-1])
+    return found
+
+
+def _check_in_common(store: RunStore, comparison: Comparison, metric: str) -> None:
+    """Raises `UsageError` where a finished group lacks what others are compared by, naming what all have."""
+    finished = [verdict for verdict in comparison.verdicts if verdict.group.scored]
+    lacking = [verdict for verdict in finished if verdict.final is None]
+    if not lacking:
+        return
+    names = [set(store.metric_names(verdict.group.first.id)) for verdict in finished]
+    common = sorted(set.intersection(*names)) if names else []
+    said = f"{lacking[0].group.label} has no {metric}"
+    if not common:
+        raise UsageError(f"{said}, and these runs have no metric in common: compare runs that recorded one")
+    raise UsageError(f"{said}; all of them have {', '.join(common[:6])}: choose one with --metric")
+
+
+def reached(store: RunStore, group: Group, target: float, by_id: Mapping[str, RunRow]) -> Reached:
+    """When the runs of a group first came down to a val loss, straight between their evaluations."""
+    seconds, characters, count = [], [], 0
+    for run in group.runs:
+        val = store.points(run.id, "val/loss")
+        step = first_reached(val.steps.astype(float), val.values, target)
+        if step is None:
+            continue
+        count += 1
+        whole = characters_seen(run, by_id)
+        if whole is None or not run.step:
+            continue
+        per_step = whole / run.step
+        characters.append(float(on_axis(np.array(step), per_step)))
+        speed = store.points(run.id, "chars_per_second")
+        if len(speed):
+            seconds.append(float(on_clock(np.array(step), per_step, speed.steps, speed.values)))
+    return Reached(
+        statistics.fmean(seconds) if seconds else None, statistics.fmean(characters) if characters else None, count
+    )
