@@ -58,3 +58,7 @@ class AttemptLostError(LabError):
 
 class WorkerError(LabError):
     """The background worker cannot be started, found or stopped."""
+
+
+class BundleError(UsageError):
+    """A .labrun file cannot be taken in: it is cut short, changed, hostile, or of a newer lab; nothing was written."""

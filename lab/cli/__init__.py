@@ -7,7 +7,35 @@ import typer
 
 def register_commands(app: typer.Typer) -> None:
     """Gives the app its commands. Their modules import nothing heavy."""
-    from lab.cli import compare, datasets, demo, doctor, ladder, lr_find, queue, runs, sample, serve, test_look, train
+    from lab.cli import (
+        compare,
+        datasets,
+        demo,
+        doctor,
+        inout,
+        ladder,
+        lr_find,
+        queue,
+        runs,
+        sample,
+        serve,
+        test_look,
+        train,
+    )
 
-    for module in (ladder, demo, train, lr_find, queue, runs, compare, test_look, sample, datasets, doctor, serve):
+    for module in (
+        ladder,
+        demo,
+        train,
+        lr_find,
+        queue,
+        runs,
+        compare,
+        test_look,
+        inout,
+        sample,
+        datasets,
+        doctor,
+        serve,
+    ):
         module.register(app)

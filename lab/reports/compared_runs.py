@@ -32,12 +32,13 @@ class Reached:
     runs: int
 
 
-def runs_meant(store: RunStore, words: Sequence[str], *, alone: bool = False) -> list[RunRow]:
+def runs_meant(store: RunStore, words: Sequence[str], *, alone: bool = False, sweeps: bool = False) -> list[RunRow]:
     """The runs that a person names: an experiment's, a filter's, a stage's, or a run with those of its other seeds.
 
-    With `alone` a run stands for itself. Raises `RunNotFoundError` where a word names none.
+    With `alone` a run stands for itself; with `sweeps` LR sweeps are meant too.
+    Raises `RunNotFoundError` where a word names none.
     """
-    stored = [run for run in store.runs() if run.kind != LR_SWEEP]
+    stored = [run for run in store.runs() if sweeps or run.kind != LR_SWEEP]
     found: dict[str, RunRow] = {}
     for word in words:
         for run in _named(store, stored, word, alone):
@@ -65,7 +66,7 @@ def _named(store: RunStore, stored: Sequence[RunRow], word: str, alone: bool) ->
         if str(error).startswith("no run") and near:
             raise RunNotFoundError(f"no run, stage or experiment '{word}': did you mean '{near[0]}'?") from None
         raise
-    if run.kind == LR_SWEEP:
+    if run not in stored:
         raise UsageError(f"run {run.name} is an LR sweep, which has no val to compare")
     return [run] if alone else [each for each in stored if each.group_hash == run.group_hash]
 

@@ -25,11 +25,12 @@ _RESULTS = (
 )  # fmt: skip
 
 
-def check_target(path: Path) -> Path:
+def check_target(path: Path, formats: Sequence[str] = FORMATS) -> Path:
     """The file to write to, its `~` resolved. Raises `UsageError` where its name or its folder does not do."""
     path = path.expanduser()
-    if path.suffix.lower() not in FORMATS or not path.stem:
-        raise UsageError(f"'{path.name}' does not say its format: give it a name that ends in .csv or .jsonl")
+    if path.suffix.lower() not in formats or not path.stem:
+        endings = f"{', '.join(formats[:-1])} or {formats[-1]}"
+        raise UsageError(f"'{path.name}' does not say its format: give it a name that ends in {endings}")
     if not path.parent.is_dir():
         raise UsageError(f"there is no folder {path.parent}: make it, or write elsewhere")
     if path.is_dir():

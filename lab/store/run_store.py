@@ -23,12 +23,10 @@ from lab.config.lr_sweep import LR_SWEEP, LRSweep
 from lab.config.run_config import RunConfig, from_json
 from lab.errors import ConfigError, RunNotFoundError, UsageError
 from lab.store.engine import Database
+from lab.store.run_ids import new_ids
 from lab.store.schema import Checkpoint, Dataset, Event, Metric, Point, Run, Sample
 from lab.store.schema import LRSweep as LRSweepTable
 
-_ID_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
-_ID_EPOCH = 1_735_689_600  # 2025-01-01
-_ID_LENGTH = 6
 TRAINING = "training"
 """The kind of run that trains one model; others are `lr-sweep` and `external`."""
 EXTERNAL = "external"
@@ -324,10 +322,10 @@ class RunStore:
         for new in new_runs:
             check_name(new.name)
         with self.database.writer.begin() as connection:
-            ids = _new_ids(connection, len(new_runs))
+            ids = new_ids(connection, len(new_runs))
             position = connection.scalar(sa.select(sa.func.max(run_table.c.queue_position))) or 0.0
             for offset, (run_id, new) in enumerate(zip(ids, new_runs, strict=True), start=1):
-                _insert_dataset(connection, new.dataset)
+                insert_dataset(connection, new.dataset)
                 queue_position = position + offset if new.status == "queued" else None
                 _insert_run(connection, run_id, new, queue_position)
             return run_rows(connection, sa.select(run_table).where(run_table.c.id.in_(ids)).order_by(run_table.c.id))
@@ -380,29 +378,8 @@ def run_rows(connection: sa.Connection, query: sa.Select[Any]) -> list[RunRow]:
 _RUN_COLUMNS = [run_table.c[field.name] for field in dataclasses.fields(RunRow)]
 
 
-def _new_ids(connection: sa.Connection, count: int) -> list[str]:
-    """Ids that sort by creation, whatever the clock does: seconds since 2025, or one above the last."""
-    newest = connection.scalar(sa.select(sa.func.max(run_table.c.id)))
-    first = max(int(time.time()) - _ID_EPOCH, _id_number(newest) + 1 if newest else 0)
-    return [_id_text(first + i) for i in range(count)]
-
-
-def _id_text(number: int) -> str:
-    digits = ""
-    for _ in range(_ID_LENGTH):
-        number, digit = divmod(number, 32)
-        digits = _ID_DIGITS[digit] + digits
-    return digits
-
-
-def _id_number(text: str) -> int:
-    number = 0
-    for digit in text:
-        number = number * 32 + _ID_DIGITS.index(digit)
-    return number
-
-
-def _insert_dataset(connection: sa.Connection, facts: DatasetFacts) -> None:
+def insert_dataset(connection: sa.Connection, facts: DatasetFacts) -> None:
+    """Keeps a dataset, unless it is known already."""
     values = dataclasses.asdict(facts)
     values["vocabulary_json"] = json.dumps(values.pop("vocabulary"))
     connection.execute(sa.insert(Dataset).prefix_with("OR IGNORE").values(**values))
