@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lab.analysis.intervals import Interval, difference_interval, mean_interval
+from lab.config.ladder import MODERN
 
 if TYPE_CHECKING:
     from lab.config.ladder import Stage
@@ -80,8 +81,13 @@ class RungState:
 
     @property
     def missing(self) -> bool:
-        """Whether climbing has something to do here."""
-        return not self.finished and (self.active is None or self.active.status == "paused")
+        """Whether climbing has something to do here: the modern rung is trained where it is asked for by name."""
+        return not (self.on_request or self.finished) and (self.active is None or self.active.status == "paused")
+
+    @property
+    def on_request(self) -> bool:
+        """Whether climbing leaves the rung out: it stands above the lectures' ladder."""
+        return self.stage.name == MODERN
 
     def sampled(self, seed: int | None) -> RunRow | None:
         """The finished run of a seed, to be read beside those of other rungs; the best one where there is none."""

@@ -81,7 +81,7 @@ def with_rungs(facts: LadderFacts) -> LadderFacts:
             config = stage_config(stage.name, dataset=home.name, dataset_as=home.kind)
             hashes[stage.name] = config.group_hash(home.sha256)
             runs[stage.name] = NewRun(config, kept[stage.home_dataset])
-    suited = ladder_stages(gpu=has_gpu())
+    suited = ladder_stages(gpu=has_gpu(), modern=True)
     stages = tuple(stage for stage in STAGES if stage.name in suited)
     return replace(facts, stages=stages, group_hashes=hashes, runs=runs)
 

@@ -18,6 +18,7 @@ from lab.queue.rungs import RungState, rung_states
 from lab.store import lifecycle
 from lab.store.demo import demo_copy
 from lab.store.run_store import RunStore
+from lab.tui.actions import footer_actions
 from lab.tui.app import OPEN_DEMO, LabApp
 from lab.tui.first_events import FirstEvents
 from lab.tui.ladder_facts import LadderFacts, with_rungs
@@ -26,6 +27,7 @@ from lab.tui.screens.ladder import LadderScreen
 from lab.tui.snapshot import References, Snapshot
 from lab.tui.widgets.ladder_table import LadderTable
 from lab.tui.widgets.rung_text import stage_switch
+from lab.tui.widgets.text_pane import TextPane
 
 SIZES = [(80, 24), (160, 45)]
 
@@ -201,6 +203,31 @@ async def test_climbing_queues_what_is_missing_and_nothing_twice(
         assert worker_starts == [ladder_database]
         await pilot.press("u")
         await until(pilot, lambda: statuses(ladder_database) == before)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 45)])
+@pytest.mark.parametrize("key", ["enter", "n"])
+async def test_climbing_leaves_the_modern_rung_out_and_its_row_offers_it(
+    empty_database: Path, size: tuple[int, int], key: str
+) -> None:
+    app = lab_app(empty_database)
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, LadderScreen) and app.loaded and app.screen.states)
+        screen = app.screen
+        assert "modern" not in {new.config.stage for new in screen._missing_runs}
+        await pilot.press("G")
+        await until(pilot, lambda: screen.rung and screen.rung.stage.name == "modern")
+        assert "climb" not in {action.id for action in footer_actions(screen.situation)}
+        screen.go_to("rung")
+        await until(pilot, lambda: app.ladder.code)
+        said = screen.query_one("#rung", TextPane).plain
+        for told in ("rotary positions", "enter or n", "optimizer = adamw → muon", "F.relu(x).square()"):
+            assert told in said
+        screen.go_to("rungs")
+        await pilot.press(key)
+        await until(pilot, lambda: isinstance(app.screen, ComposerScreen) and app.screen.checked)
+        assert app.screen.draft.stage == "modern"
+        assert not app.snapshot.runs
 
 
 async def test_an_empty_ladder_is_climbed_from_its_foot(empty_database: Path) -> None:

@@ -92,8 +92,13 @@ class LadderScreen(QueueActions):
             single_pane=self.single,
             zoomed=self.zoomed,
             loaded=self.lab.loaded,
-            missing_rungs=sum(state.missing for state in self.states),
+            missing_rungs=sum(state.missing for state in self.states) if not self._on_request else 0,
         )
+
+    @property
+    def _on_request(self) -> bool:
+        """Whether the rung under the cursor is one that climbing leaves out, and not trained."""
+        return self.rung is not None and self.rung.on_request and self.run is None
 
     def shown(self) -> list[Shown]:
         """What the current pane shows."""
@@ -141,7 +146,7 @@ class LadderScreen(QueueActions):
         table.border_subtitle = self._on_its_way()
         if self.states and lab.loaded and not self._placed:
             self._placed = True
-            first = next((state for state in self.states if not state.finished), self.states[0])
+            first = next((each for each in self.states if not (each.finished or each.on_request)), self.states[0])
             table.move_to(first.stage.name)
         written = samples_text(self.states, self.seed, lab.ladder.untrained, samples, look)
         pane = self.query_one("#samples", TextPane)
@@ -319,15 +324,19 @@ class LadderScreen(QueueActions):
         return self.run is None if action == "climb" else super().check_action(action, parameters)
 
     def action_climb(self) -> None:
-        """Queues what is missing of the ladder; what is trained or under way stays as it is."""
+        """Queues what is missing of the ladder; on a rung that this leaves out, opens the composer with it."""
         lab = self.lab
+        if self._on_request:
+            self.action_new_run()
+            return
         if not (lab.loaded and self.states):
             lab.notify("a moment: the database is being read", markup=False, timeout=3)
             return
         stages = [state.stage.name for state in self.states if state.missing]
         if not stages:
-            done = sum(bool(state.finished) for state in self.states)
-            lab.notify(f"nothing is missing: {done} of {len(self.states)} rungs are trained", markup=False, timeout=4)
+            climbed = [state for state in self.states if not state.on_request]
+            done = sum(bool(state.finished) for state in climbed)
+            lab.notify(f"nothing is missing: {done} of {len(climbed)} rungs are trained", markup=False, timeout=4)
             return
         lab.minder.retry_now()
         lab.edit(lambda: Edits.climb(lab.edits, lab.reader.store(), lab.database, stages))

@@ -21,7 +21,7 @@ from lab.tui.widgets.run_columns import Look
 if TYPE_CHECKING:
     from lab.store.run_store import CheckpointRow, RunRow
 
-_NAME_WIDTH = 20
+_NAME_WIDTH = 17
 
 
 class _Choice(OptionList):

@@ -41,6 +41,8 @@ def rung_text(state: RungState, look: Look) -> tuple[Text, list[tuple[str, Text]
     facts.append(("look at", Text(f"{stage.look_at}\n")))
     facts.append(("published", _published(stage, look)))
     facts.append(("yours", _yours(state, look)))
+    if state.on_request and state.last is None:
+        facts.append(("to train it", Text("enter or n: climbing leaves this rung out", look.colour("accent"))))
     if state.below is not None:
         facts.append((f"Δ {state.below.stage.name}", _delta(state, look)))
     return head, facts

@@ -64,8 +64,8 @@ class WrittenPane(Vertical):
         if writing is None:
             return Text(facts.idle, muted)
         if writing.state == "failed":
-            said = _content(writing, facts) if writing.tokens else Text()
-            return said + Text(f"\n✗ {text.literal(writing.problem)}".lstrip("\n"), facts.colours["error"])
+            said = _content(writing, facts) + "\n" if writing.tokens else Text()
+            return said + Text(f"✗ {text.literal(writing.problem)}", facts.colours["error"])
         if not writing.tokens and writing.active:
             return Text(f"{writing.state}…", muted)
         return _content(writing, facts)
