@@ -127,11 +127,6 @@ class LabApp(App[str]):
         """Whether it is shown to a room: thick lines, large figures, and nothing that pops up."""
         return self.theme == PRESENTER.name
 
-    @property
-    def marker_style(self) -> str:
-        """What charts draw their lines with: `block` for a projector, else `braille`."""
-        return "block" if self.presenting else "braille"
-
     def get_css_variables(self) -> dict[str, str]:
         """The theme's colours; on a terminal with 16 of them, some that can be told apart there."""
         variables = super().get_css_variables()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from lab import text
 from lab.analysis.smoothing import smooth
 from lab.config.schedule import learning_rate
 from lab.errors import ConfigError
-from lab.tui.chart_content import ChartContent, Line
+from lab.tui.chart_content import ChartContent, Line, Mark
 from lab.tui.curves import SMOOTHINGS, ChartOptions, chart_content, chart_key
 from lab.tui.snapshot import Curve, Snapshot
 from lab.tui.theme import blend
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from lab.store.run_store import RunRow
 
 RATE_POINTS = 400
+CHECKPOINTS_APART = 0.04
+"""Of the run's steps: marks of checkpoints that lie closer to a later one are left out."""
 _LOSSES = ("train/loss", "val/loss")
 
 
@@ -105,24 +107,54 @@ def _joined(snapshot: Snapshot, chain: list[tuple[RunRow, int]], metric: str) ->
 
 
 def loss_content(
-    snapshot: Snapshot, run: RunRow, options: ChartOptions, cursor: int | None, look: Look
+    snapshot: Snapshot,
+    run: RunRow,
+    options: ChartOptions,
+    cursor: int | None,
+    look: Look,
+    checkpoints: Sequence[int] = (),
 ) -> ChartContent:
-    """The losses over all steps, the branch from the run before marked, with the cursor."""
+    """The losses over all steps, the branch from the run before and the checkpoints marked, with the cursor."""
     joined = replace(snapshot, curves={run.id: joined_curves(snapshot, run)})
     content = chart_content(joined, [run.id], options, dark=look.dark, background=look.colours["background"])
     lines = list(content.lines)
     if run.parent_step is not None and lines:
         lines.insert(0, _upright(float(run.parent_step), lines, look))
-    key = loss_key(snapshot, run, options, cursor, look)
-    return replace(content, key=key, lines=lines, x_to=float(run.steps), cursor=cursor)
+    key = loss_key(snapshot, run, options, cursor, look, checkpoints)
+    taken = {round(mark.x) for mark in content.marks}
+    kept = [step for step in checkpoints if step not in taken]
+    marks = [*content.marks, *_checkpoint_marks(kept, joined.curves[run.id].get("val/loss"), run, look)]
+    caption = content.caption + (" · checkpoints marked" if len(marks) > len(content.marks) else "")
+    return replace(content, key=key, lines=lines, marks=marks, caption=caption, x_to=float(run.steps), cursor=cursor)
+
+
+def _checkpoint_marks(steps: Sequence[int], val: Curve | None, run: RunRow, look: Look) -> list[Mark]:
+    """Where a checkpoint was kept, on the val curve: those that lie too close to another are left out."""
+    if val is None or not np.isfinite(val.values).any():
+        return []
+    known = np.isfinite(val.values)
+    places, values = val.steps[known], val.values[known]
+    marks: list[Mark] = []
+    for step in reversed(steps):
+        apart = not marks or marks[-1].x - step >= CHECKPOINTS_APART * run.steps
+        if apart and places[0] <= step <= places[-1]:
+            y = float(np.interp(step, places, values))
+            marks.append(Mark("checkpoint", float(step), y, look.colour_of(run.id)))
+    return marks
 
 
 def loss_key(
-    snapshot: Snapshot, run: RunRow, options: ChartOptions, cursor: int | None, look: Look
+    snapshot: Snapshot,
+    run: RunRow,
+    options: ChartOptions,
+    cursor: int | None,
+    look: Look,
+    checkpoints: Sequence[int] = (),
 ) -> tuple[object, ...]:
     """Equal where `loss_content` would look the same; the cursor last."""
     runs = [each.id for each, _ in lineage(snapshot, run)]
-    return (chart_key(snapshot, runs, options, dark=look.dark, background=look.colours["background"]), cursor)
+    drawn = chart_key(snapshot, runs, options, dark=look.dark, background=look.colours["background"])
+    return (drawn, tuple(checkpoints), cursor)
 
 
 def _upright(x: float, lines: list[Line], look: Look) -> Line:

@@ -204,6 +204,14 @@ def values_at(run: RunRow, curves: Mapping[str, Curve], step: int) -> list[tuple
     return values
 
 
+def figures_at(run: RunRow, curves: Mapping[str, Curve], step: int) -> list[tuple[str, str]]:
+    """The numbers that matter at a step, for large figures: train, val and choices; at its end what it came to."""
+    train = last_value(curves.get("train/loss"), step)
+    val = run.val_loss if step >= run.step else last_value(curves.get("val/loss"), step)
+    figures = [("train", text.loss(train))] if train is not None else []
+    return figures + ([("val", text.loss(val)), ("choices", text.choices(val))] if val is not None else [])
+
+
 _MEASURED = (
     ("gradient", "grad_norm", ""),
     ("chars/s", "chars_per_second", ""),

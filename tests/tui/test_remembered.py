@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tui_helpers import lab_app, named, on_screen, opened, until
 
+from lab.tui.marker_style import marker_style
 from lab.tui.remembered import RememberedFile, screen_path, settings_path
 from lab.tui.screens.chart_actions import restored_options
 from lab.tui.theme import LIGHT, OWN_THEMES, PRESENTER
@@ -138,9 +139,9 @@ async def test_the_presenter_theme_says_at_the_top_what_would_pop_up(size: tuple
     app = lab_app(database)
     async with app.run_test(size=size) as pilot:
         await opened(pilot)
-        assert app.marker_style == "braille"
+        assert marker_style(app.theme_variables, ascii_only=False) == "braille"
         app.theme = PRESENTER.name
-        assert app.marker_style == "block"
+        await until(pilot, lambda: marker_style(app.theme_variables, ascii_only=False) == "block")
         app.notify("bigram-1 is in the trash", markup=False, timeout=0.5)
         assert not app._notifications
         await until(pilot, lambda: "bigram-1 is in the trash" in on_screen(app).splitlines()[0])

@@ -115,6 +115,18 @@ async def test_the_cursor_moves_every_pane(database: Path) -> None:
         assert screen.cursor is None, "at the end it goes along with the run again"
 
 
+async def test_checkpoints_are_marked_on_the_val_curve_unless_they_are_crowded(database: Path) -> None:
+    add_checkpoints(database, residual_1=(1, 100, 104, 108, 384))
+    app = lab_app(database)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await viewing(pilot)
+        chart = screen.query_one("#page-loss", LossChart)
+        await until(pilot, lambda: chart.content.marks)
+        assert [mark.x for mark in chart.content.marks if mark.kind == "checkpoint"] == [384, 108, 1]
+        assert "checkpoints marked" in on_screen(app)
+        assert "▲" in on_screen(app)
+
+
 async def test_a_live_run_is_followed(database: Path) -> None:
     store = RunStore.open(database)
     lifecycle.claim(store, store.resolve("linear-1").id)

@@ -93,6 +93,11 @@ class LabScreen(TakingAlong):
         width, height = self.app.size
         return width < SINGLE_PANE_BELOW[0] or height < SINGLE_PANE_BELOW[1]
 
+    @property
+    def in_large(self) -> bool:
+        """Whether the numbers that matter are shown in large figures: to a room, where there is the room."""
+        return self.lab.presenting and not self.single
+
     def show_size(self) -> None:
         """Says so where the window is too small."""
         width, height = self.app.size

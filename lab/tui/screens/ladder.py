@@ -21,9 +21,10 @@ from lab.tui.shown import Shown, of_run, of_text
 from lab.tui.snapshot import Wanted
 from lab.tui.theme import theme_colours
 from lab.tui.widgets.bars import KeyBar, PaneStrip, StatusBar
+from lab.tui.widgets.figures import Figures
 from lab.tui.widgets.ladder_table import COLUMNS, LadderTable, ladder_cells
 from lab.tui.widgets.run_columns import Look
-from lab.tui.widgets.rung_text import code_text, laid_out, rung_text, samples_text, untrained_text
+from lab.tui.widgets.rung_text import code_text, figures_of, laid_out, rung_text, samples_text, untrained_text
 from lab.tui.widgets.text_pane import TextPane
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class LadderScreen(QueueActions):
         yield PaneStrip(("ladder", "rung", "samples"), id="strip")
         with Vertical(id="body"):
             yield LadderTable(id="rungs")
+            yield Figures(id="figures")
             with Horizontal(id="below"):
                 yield TextPane("Rung", id="rung")
                 yield TextPane("Samples, from the foot up", id="samples")
@@ -211,6 +213,8 @@ class LadderScreen(QueueActions):
 
     def _show_rung(self, look: Look) -> None:
         name, rung = self.query_one(LadderTable).rung, self.rung
+        large = figures_of(rung or name, self.lab.ladder.untrained) if self.in_large and not self.zoomed else ()
+        self.query_one(Figures).show(large)
         pane = self.query_one("#rung", TextPane)
         if rung is not None:
             head, facts = rung_text(rung, look)

@@ -20,7 +20,7 @@ from lab.tui.actions import Situation, bindings, footer_actions
 from lab.tui.arrangement import PAGES, Arrangement
 from lab.tui.curves import ChartOptions
 from lab.tui.run_charts import VIEW_METRICS, joined_curves, lineage, trained_by
-from lab.tui.run_story import headline, sample_at, step_line, values_at, verdict
+from lab.tui.run_story import figures_at, headline, sample_at, step_line, values_at, verdict
 from lab.tui.screens.chart_actions import ChartActions, restored_options
 from lab.tui.screens.pane_actions import PaneActions
 from lab.tui.screens.queue_actions import QueueActions
@@ -29,6 +29,7 @@ from lab.tui.shown import Shown, file_stem, of_curves, of_run, of_text
 from lab.tui.snapshot import Wanted
 from lab.tui.theme import theme_colours
 from lab.tui.widgets.bars import KeyBar, PaneStrip, StatusBar
+from lab.tui.widgets.figures import Figures
 from lab.tui.widgets.inside_pane import InsidePane
 from lab.tui.widgets.loss_chart import LossChart
 from lab.tui.widgets.run_columns import Look
@@ -54,14 +55,17 @@ class RunView(QueueActions, StepActions, ChartActions, PaneActions):
 
     @dataclass
     class SamplesRead(Message):
-        """The samples of the run were read."""
+        """The samples of the run were read, and of which steps it has checkpoints."""
 
         samples: tuple[SampleRow, ...]
+        checkpoints: tuple[int, ...]
 
     def __init__(self, run_id: str) -> None:
         super().__init__()
         self.run_id = run_id
         self.samples: tuple[SampleRow, ...] | None = None
+        self.checkpoints: tuple[int, ...] = ()
+        """The steps of which there are checkpoints."""
         self._samples_at: tuple[object, ...] = ()
         self._sizes: dict[str, Size] = {}
         self._seen = False
@@ -70,6 +74,7 @@ class RunView(QueueActions, StepActions, ChartActions, PaneActions):
         """The headline, the panes, the values at the cursor, and how the run stands."""
         yield StatusBar(id="status")
         yield Static(id="headline", markup=False)
+        yield Figures(id="figures")
         yield PaneStrip(PAGES, id="strip")
         with Container(id="cockpit"):
             for page in PAGES:
@@ -166,7 +171,7 @@ class RunView(QueueActions, StepActions, ChartActions, PaneActions):
         self.show_all()
 
     def _read_samples(self) -> None:
-        """Reads the samples on a thread, once there are others."""
+        """Reads the samples and the checkpoints' steps on a thread, once there are others."""
         lab, run_id, detail = self.lab, self.run_id, self.lab.snapshot.detail
         run = self.run
         if run is None or detail is None or detail.run_id != run_id:
@@ -180,7 +185,9 @@ class RunView(QueueActions, StepActions, ChartActions, PaneActions):
             from sqlalchemy.exc import SQLAlchemyError
 
             try:
-                self.post_message(self.SamplesRead(tuple(lab.reader.store().samples(run_id))))
+                store = lab.reader.store()
+                steps = tuple(sorted({row.step for row in store.checkpoints(run_id)}))
+                self.post_message(self.SamplesRead(tuple(store.samples(run_id)), steps))
             except (LabError, SQLAlchemyError):
                 return  # the reader meets the same, and says so at the top
 
@@ -188,7 +195,7 @@ class RunView(QueueActions, StepActions, ChartActions, PaneActions):
 
     @on(SamplesRead)
     def _samples_read(self, event: SamplesRead) -> None:
-        self.samples = event.samples
+        self.samples, self.checkpoints = event.samples, event.checkpoints
         self.show_all()
 
     def show_all(self) -> None:
@@ -206,6 +213,8 @@ class RunView(QueueActions, StepActions, ChartActions, PaneActions):
             snapshot = self.lab.snapshot
             self.query_one("#headline", Static).update(headline(run, snapshot, look), layout=False)
             self.query_one("#verdict", Static).update(verdict(run, snapshot, look), layout=False)
+            large = figures_at(run, joined_curves(snapshot, run), self.step) if self.in_large else ()
+            self.query_one(Figures).show(large)
             self._show_values(run, look)
             self._show_pages(run, look)
         self.query_one(KeyBar).show(footer_actions(self.situation), colours)
@@ -232,6 +241,7 @@ class RunView(QueueActions, StepActions, ChartActions, PaneActions):
             step=self.step,
             held=self.cursor is not None,
             samples=self.samples,
+            checkpoints=self.checkpoints,
             events=detail.events if detail is not None and detail.run_id == run.id else None,
             look=look,
         )

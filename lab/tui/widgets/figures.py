@@ -17,7 +17,7 @@ class Figures(Horizontal):
     DEFAULT_CSS = """
     Figures { height: 3; padding: 0 1; display: none; }
     Figures .figure-name { width: auto; height: 3; padding: 1 1 0 0; color: $text-muted; }
-    Figures Digits { width: auto; margin: 0 4 0 0; color: $foreground; }
+    Figures Digits { width: auto; margin: 0 4 0 0; color: $foreground; text-style: bold; }
     """
 
     def compose(self) -> ComposeResult:

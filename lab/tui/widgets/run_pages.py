@@ -49,6 +49,8 @@ class RunFacts:
     """Whether the step is held by the cursor; else it is the newest."""
     samples: tuple[SampleRow, ...] | None
     """None until they are read."""
+    checkpoints: tuple[int, ...]
+    """The steps of which there are checkpoints."""
     events: tuple[EventRow, ...] | None
     look: Look
 
@@ -89,8 +91,8 @@ def show_page(pane: Widget, page: str, facts: RunFacts) -> str:
         return _show_text(pane, page, facts)
     assert isinstance(pane, LossChart)
     if page == "loss":
-        if pane.content.key != loss_key(snapshot, run, facts.options, facts.cursor, look):
-            pane.show(loss_content(snapshot, run, facts.options, facts.cursor, look))
+        if pane.content.key != loss_key(snapshot, run, facts.options, facts.cursor, look, facts.checkpoints):
+            pane.show(loss_content(snapshot, run, facts.options, facts.cursor, look, facts.checkpoints))
         return "Loss"
     metrics = METRIC_PAGES[page]
     pane.show(metric_content(metrics, snapshot, run, facts.options, facts.cursor, look))

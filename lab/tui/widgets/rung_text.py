@@ -14,7 +14,7 @@ from rich.text import Text
 from lab import text
 from lab.queue.rungs import RungState
 from lab.tui.snapshot import CountedBigram
-from lab.tui.widgets.ladder_table import COUNTED, EVENLY, delta_text, state_text
+from lab.tui.widgets.ladder_table import COUNTED, EVENLY, UNTRAINED, delta_text, state_text
 from lab.tui.widgets.run_columns import Look, shown_value
 
 if TYPE_CHECKING:
@@ -143,6 +143,21 @@ def stage_switch(name: str) -> tuple[tuple[str, str | None, str], ...]:
         for key in type(config).model_fields
         if key != "stage" and getattr(below, key) != getattr(config, key)
     )
+
+
+def figures_of(rung: RungState | str | None, untrained: CountedBigram | None) -> list[tuple[str, str]]:
+    """Val, choices and Δ of a rung, or of a model that needs no training, for large figures; none where untrained."""
+    delta = None
+    if isinstance(rung, RungState):
+        value, delta = rung.val_loss, rung.delta
+    elif untrained is not None and rung in UNTRAINED:
+        value = untrained.guessing_evenly if rung == EVENLY else untrained.counting
+    else:
+        value = None
+    if value is None:
+        return []
+    figures = [("val", text.loss(value)), ("choices", text.choices(value))]
+    return figures + ([("Δ", f"{delta.mean:+.3f}")] if delta is not None else [])
 
 
 def untrained_text(name: str, untrained: CountedBigram | None, look: Look) -> Text:
