@@ -34,6 +34,10 @@ class Filterable(Protocol):
     @property
     def tags(self) -> tuple[str, ...]: ...
     @property
+    def kind(self) -> str: ...
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+    @property
     def config(self) -> RunConfig: ...
 
 
@@ -206,7 +210,7 @@ def _config_condition(field: str, sign: str, value: str) -> Callable[[Any], bool
         _check_choice(field, sign, wanted, choices, parts=False)
 
     def matches(run: Filterable) -> bool:
-        known = getattr(run.config, field)
+        known = _setting(run, field)
         if isinstance(known, (int, float)) and not isinstance(known, bool):
             return (known == _number(field, sign, value)) == equal
         return (str(known).casefold() == wanted) == equal
@@ -223,8 +227,13 @@ def _check_choice(field: str, sign: str, value: str, choices: tuple[str, ...], *
     raise UsageError(f"no {field} '{value}': {hint}" if value else f"{field}{sign}: a value is missing; {hint}")
 
 
+def _setting(run: Filterable, field: str) -> Any:
+    """A run's setting; None where another program trained it and said nothing of it."""
+    return run.settings.get(field) if run.kind == "external" else getattr(run.config, field)
+
+
 def _config_number(run: Filterable, field: str) -> float | None:
-    known = getattr(run.config, field)
+    known = _setting(run, field)
     return known if isinstance(known, (int, float)) else None
 
 

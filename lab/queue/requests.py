@@ -20,6 +20,7 @@ from lab.datasets.dataset import Dataset, load_dataset
 from lab.errors import ConfigError, DatasetError, WorkerError
 from lab.queue.file_lock import FileLock
 from lab.store import lifecycle
+from lab.store.external_runs import RECORDED_BY
 from lab.store.location import dataset_library, run_lock, worker_lock, worker_log
 from lab.store.run_store import DatasetFacts, NewRun, RunRow, RunStore, check_name
 
@@ -27,6 +28,10 @@ WORKER_IDLE_SECONDS = 300
 """How long a worker that was started in the background stays, warm, after its last run."""
 _START_SECONDS = 30.0
 _STOP_SECONDS = 60.0
+_ORPHANS = (
+    ("command", "paused", "the command that trained it ended"),
+    (RECORDED_BY, "failed", "the program that trained it ended"),
+)
 
 
 @dataclass(frozen=True)
@@ -94,10 +99,11 @@ def dataset_facts(dataset: Dataset) -> DatasetFacts:
 
 
 def pause_orphans(store: RunStore) -> None:
-    """Marks as paused what a foreground `lab train` that died left marked as training."""
-    for run in lifecycle.training_runs(store, "command"):
-        if FileLock(run_lock(store.database.path, run.id)).holder() is None:
-            lifecycle.end(store, run.id, run.attempt, "paused", "the command that trained it ended")
+    """Marks what a program that died left as training: paused where it was `lab train`, failed where not lab's own."""
+    for trained_by, status, said in _ORPHANS:
+        for run in lifecycle.training_runs(store, trained_by):
+            if FileLock(run_lock(store.database.path, run.id)).holder() is None:
+                lifecycle.end(store, run.id, run.attempt, status, said)
 
 
 def worker_pid(database: Path) -> int | None:

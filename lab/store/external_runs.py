@@ -52,7 +52,7 @@ def external_hash(settings: Mapping[str, Any], dataset_sha256: str, *, with_seed
 
 
 def add_external_run(store: RunStore, new: ExternalRun) -> RunRow:
-    """Stores a run as one that is training now. Raises `UsageError` on a name that does not do."""
+    """Stores a run that is about to begin. Raises `UsageError` on a name that does not do."""
     check_name(new.name)
     if not new.name.strip():
         raise UsageError("a run's name cannot be empty")
@@ -76,7 +76,7 @@ def add_external_run(store: RunStore, new: ExternalRun) -> RunRow:
                 config_hash=external_hash(new.settings, sha256, with_seed=True),
                 group_hash=external_hash(new.settings, sha256, with_seed=False),
                 seed=seed if type(seed) is int and abs(seed) < 2**63 else 0,
-                status="training",
+                status="paused",
                 trained_by=RECORDED_BY,
                 attempt=1,
                 steps=new.steps,
@@ -87,3 +87,9 @@ def add_external_run(store: RunStore, new: ExternalRun) -> RunRow:
             )
         )
         return run_rows(connection, sa.select(run_table).where(run_table.c.id == run_id))[0]
+
+
+def begin(store: RunStore, run: RunRow) -> None:
+    """Marks a run as training, once its lock is held: without one it would count as that of a program that died."""
+    with store.database.durable.begin() as connection:
+        connection.execute(sa.update(run_table).where(run_table.c.id == run.id).values(status="training"))

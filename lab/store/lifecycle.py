@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from lab.errors import UsageError
-from lab.store.run_store import RunRow, RunStore, run_rows, run_table
+from lab.store.run_store import EXTERNAL, RunRow, RunStore, run_rows, run_table
 from lab.store.schema import Event, Setting
 
 ACTIVE = ("queued", "training")
@@ -39,7 +39,7 @@ _c = run_table.c
 def pause(store: RunStore, run_id: str) -> bool:
     """A waiting run leaves the queue; a training one is asked to keep a checkpoint and end its trainer."""
     left = _set(store, run_id, ("queued",), status="paused", queue_position=None, wish=None)
-    return left or _wish(store, run_id, "pause")
+    return left or _wish(store, run_id, "pause", but=EXTERNAL)  # another program cannot go on later
 
 
 def resume(store: RunStore, run_id: str) -> bool:
@@ -232,8 +232,11 @@ def waiting_runs(store: RunStore) -> list[RunRow]:
         return run_rows(connection, query.order_by(_c.queue_position, _c.id))
 
 
-def _wish(store: RunStore, run_id: str, wish: str) -> bool:
-    return _set(store, run_id, ("training",), wish=wish)
+def _wish(store: RunStore, run_id: str, wish: str, *, but: str = "") -> bool:
+    """Asks it of a run that trains, unless it is of some kind."""
+    with store.database.durable.begin() as connection:
+        update = _update(run_id, ("training",), wish=wish).where(_c.kind != but)
+        return bool(connection.execute(update).rowcount)
 
 
 def _take_back_wish(store: RunStore, run_id: str) -> bool:
@@ -261,7 +264,7 @@ def _queue(store: RunStore, run_id: str, from_statuses: Sequence[str], *, front:
                 failures=0,
                 error=None,
                 ended_at=None,
-            )
+            ).where(_c.kind != EXTERNAL)
         )
         return bool(changed.rowcount)
 

@@ -96,7 +96,9 @@ def x_axes(snapshot: Snapshot, run_ids: Sequence[str]) -> tuple[str, ...]:
     by_id = snapshot.by_id
     runs = [by_id[run_id] for run_id in run_ids if run_id in by_id]
     timed = all(len(snapshot.curves.get(run.id, {}).get("chars_per_second", _EMPTY).steps) for run in runs)
-    known = {"seconds": timed, "FLOPs": all(run.parameters for run in runs)}
+    counted = all(chars_per_step(run) for run in runs)
+    sized = counted and all(run.parameters for run in runs)
+    known = {"chars": counted, "seconds": timed and counted, "FLOPs": sized}
     return tuple(axis for axis in X_AXES if known.get(axis, True))
 
 
@@ -174,7 +176,9 @@ def _placed(curve: Curve, speed: Curve | None, factor: float) -> np.ndarray:
 
 
 def chars_per_step(run: RunRow) -> float:
-    """Characters that a step predicts."""
+    """Characters that a step predicts; 0 of a run that another program trains, which does not say."""
+    if run.kind == "external":
+        return 0.0
     config = run.config
     return config.batch_size * (config.context_length if config.predicts_every_position else 1)
 

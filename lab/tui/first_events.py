@@ -47,7 +47,8 @@ def _is_below(run: RunRow, references: References | None) -> bool:
     """Whether a run's val loss is under the counting line by more than scatter, and means something."""
     if references is None or run.val_loss is None or run.status not in ("training", "finished"):
         return False
-    return run.val_loss < references.counting - 0.01 and not run.config.sees_the_answer
+    means_something = run.kind != "external" and not run.config.sees_the_answer
+    return means_something and run.val_loss < references.counting - 0.01
 
 
 def _first_finished(run: RunRow, references: References | None) -> str:

@@ -159,6 +159,11 @@ def config_text(run: RunRow, look: Look, width: int) -> Text:
     from lab.config.run_config import RunConfig, models_that_read
     from lab.errors import ConfigError
 
+    if run.kind == "external":
+        said = Text("trained by another program\n\n", look.colour("text-muted"))
+        fields = [(text.literal(key), text.literal(shown_value(value))) for key, value in run.settings.items()]
+        said.append_text(in_columns(fields, look, width) if fields else Text("it came without a config"))
+        return said
     try:
         config = run.config
     except ConfigError as error:
