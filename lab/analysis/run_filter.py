@@ -8,10 +8,12 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
-from lab.config.run_config import SYNONYMS, RunConfig
 from lab.errors import UsageError
+
+if TYPE_CHECKING:
+    from lab.config.run_config import RunConfig
 
 
 class Filterable(Protocol):
@@ -128,6 +130,8 @@ def parse_filter(text: str) -> RunFilter:
 
 def filter_fields() -> tuple[str, ...]:
     """Every field that a term may name."""
+    from lab.config.run_config import RunConfig
+
     return (*_TEXTS, *_NUMBERS, *(field for field in RunConfig.model_fields if field not in _TEXTS))
 
 
@@ -138,6 +142,8 @@ def is_text(field: str) -> bool:
 
 def config_choices(field: str) -> tuple[str, ...]:
     """The values of a field of the config that has a few only; empty for a number or a free text."""
+    from lab.config.run_config import RunConfig
+
     if field not in RunConfig.model_fields:
         return ()
     annotation = RunConfig.model_fields[field].annotation
@@ -169,6 +175,8 @@ def _condition(field: str, sign: str, value: str) -> Callable[[Any], bool]:
         return _text_condition(field, sign, value)
     if field in _NUMBERS:
         return _number_condition(field, _NUMBERS[field], sign, value)
+    from lab.config.run_config import SYNONYMS, RunConfig
+
     field = SYNONYMS.get(field, field)
     if field in RunConfig.model_fields:
         return _config_condition(field, sign, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -199,7 +200,7 @@ class LabApp(App[str]):
             if not message.snapshot.runs and len(self.screen_stack) == 1:
                 self.switch_mode("ladder")
             self.run_worker(self.minder.run, thread=True, group="minder", exit_on_error=False)
-            self.run_worker(_warm_up, thread=True, group="warm-up", exit_on_error=False)
+            self.run_worker(self._warm_up, thread=True, group="warm-up", exit_on_error=False)
             self._read_ahead(sorted(SCREENS_FOLDER.glob("*.tcss")))
         self._read_problem = ""
         self.estimates.learn(message.snapshot)
@@ -233,6 +234,14 @@ class LabApp(App[str]):
             self.stylesheet.read(path)
             self.stylesheet.parse()
         self.set_timer(READ_AHEAD_SECONDS, partial(self._read_ahead, more))
+
+    def _warm_up(self) -> None:
+        """Imports what other modes and charts need, on a thread: going there for the first time is then as quick."""
+        chart.warm_up()
+        for mode in MODES:
+            mode.import_screen()
+        if not self.is_headless:
+            gc.freeze()  # what was imported stays: to look for garbage among it would cost some keys a tenth of a second
 
     @on(ReadFailed)
     def _read_failed(self, message: ReadFailed) -> None:
@@ -322,13 +331,6 @@ class LabApp(App[str]):
             return "the worker has ended" if requests.stop_worker(self.database) else "there is no worker"
 
         self.edit(stop)
-
-
-def _warm_up() -> None:
-    """Imports what other modes and charts need, on a thread: going there for the first time is then as quick."""
-    chart.warm_up()
-    for mode in MODES:
-        mode.import_screen()
 
 
 def _has_work(snapshot: Snapshot) -> bool:

@@ -16,7 +16,7 @@ from lab.tui.snapshot import Snapshot
 if TYPE_CHECKING:
     from lab.inference.client import InferenceClient
     from lab.inference.protocol import Speed
-    from lab.store.run_store import NewRun
+    from lab.store.run_store import NewRun, RunRow
 
 LOADING = "loading torch to measure this machine…"
 
@@ -62,15 +62,12 @@ class Estimates:
         self._wanted: dict[str, tuple[NewRun, ...]] = {}
         self._asked: str | None = None
         self._loading = False
-        self._runs: object = None
+        self._runs: Sequence[RunRow] = ()
+        self._finished_of: Sequence[RunRow] = ()
 
     def learn(self, snapshot: Snapshot) -> None:
-        """Remembers how long finished runs took."""
-        from lab.queue.forecast import known_seconds
-
-        if snapshot.runs is not self._runs:
-            self._runs = snapshot.runs
-            self._finished = known_seconds(snapshot.runs)
+        """Goes by how long the finished runs of a snapshot took, when it is asked."""
+        self._runs = snapshot.runs
 
     def want(self, asker: str, runs: Sequence[NewRun]) -> None:
         """Says which runs someone would like to know the time of; what is not known is measured. Replaces the last."""
@@ -120,6 +117,10 @@ class Estimates:
 
     @property
     def _known(self) -> dict[str, float]:
+        from lab.queue.forecast import known_seconds
+
+        if self._finished_of is not self._runs:
+            self._finished_of, self._finished = self._runs, known_seconds(self._runs)
         return self._measured | self._finished
 
     def _said_while_measuring(self, done: int, count: int) -> str:

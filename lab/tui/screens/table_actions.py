@@ -51,10 +51,8 @@ class TableActions(QueueActions):
     @property
     def marked(self) -> tuple[RunRow, ...]:
         """The marked runs that are listed, filtered out or not, in the order of marking."""
-        if not self.marks:
-            return ()
-        listed = {run.id: run for run in self.listed}
-        return tuple(listed[run_id] for run_id in self.marks if run_id in listed)
+        known = (self.lab.snapshot.by_id.get(run_id) for run_id in self.marks)
+        return tuple(run for run in known if run is not None and (run.trashed_at is not None) == self.in_trash)
 
     @property
     def chosen(self) -> tuple[RunRow, ...]:
