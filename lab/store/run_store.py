@@ -95,7 +95,7 @@ class RunRow:
         """What the run was configured with, as plain JSON values: its config, or whatever an external run came with."""
         return json.loads(self.config_json) if self.kind == EXTERNAL else self.config.resolved()
 
-    @property
+    @cached_property
     def tags(self) -> tuple[str, ...]:
         """What a person, or a command, has marked the run with."""
         return tuple(json.loads(self.tags_json))

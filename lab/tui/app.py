@@ -33,6 +33,7 @@ from lab.tui.palette import LabCommands, LabThings, Palette
 from lab.tui.reader import Reader
 from lab.tui.remembered import RememberedFile, screen_path, settings_path
 from lab.tui.snapshot import Snapshot
+from lab.tui.stylesheet import ParsedOnce
 from lab.tui.theme import DARK, OWN_THEMES, PRESENTER, SIXTEEN_COLOURS
 from lab.tui.worker_minder import WorkerMinder
 
@@ -90,6 +91,7 @@ class LabApp(App[str]):
         self._ended_before_worker = 0
         self.settings = RememberedFile(settings_path())
         self.settings.read()  # a small file, and the first frame has its colours from it
+        self._set_first_theme()
         self.remembered = RememberedFile(screen_path(database))
         """How the screens of this database were left."""
         self._write_timer: Timer | None = None
@@ -98,12 +100,17 @@ class LabApp(App[str]):
         """What is said at the top where nothing may pop up."""
         self._said_timer: Timer | None = None
 
-    def on_mount(self) -> None:
-        """Reads once the first frame is out: opening the store imports much."""
+    def _set_first_theme(self) -> None:
+        """Before the style sheets are parsed: a theme that comes later has them parsed again."""
         for theme in OWN_THEMES:
             self.register_theme(theme)
         chosen = self.settings.get("theme")
-        self.theme = chosen if isinstance(chosen, str) and chosen in self.available_themes else DARK.name
+        first = chosen if isinstance(chosen, str) and chosen in self.available_themes else DARK.name
+        self.set_reactive(App.theme, first)
+        self.stylesheet = ParsedOnce(variables=self.get_css_variables())
+
+    def on_mount(self) -> None:
+        """Reads once the first frame is out: opening the store imports much."""
         self.theme_changed_signal.subscribe(self, lambda theme: self._remember_theme(theme.name))
         self.call_after_refresh(self._start_threads)
 
@@ -237,9 +244,12 @@ class LabApp(App[str]):
 
     def _warm_up(self) -> None:
         """Imports what other modes and charts need, on a thread: going there for the first time is then as quick."""
+        from lab.queue.forecast import known_seconds
+
         chart.warm_up()
         for mode in MODES:
             mode.import_screen()
+        known_seconds(self.snapshot.runs)  # which keeps in mind what it read of each config
         if not self.is_headless:
             gc.freeze()  # what was imported stays: to look for garbage among it would cost some keys a tenth of a second
 

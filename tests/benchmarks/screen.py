@@ -42,12 +42,13 @@ RUNS, POINTS, LIVE = 1000, 5000, 10
 SIZE = (160, 45)
 STAGES = ("bigram", "linear", "single-head", "multi-head", "feed-forward", "blocks", "residual", "layernorm")
 KEYS = (
-    "j", "j", "j", "space", "k", "k", "s", "s", "S", "S", "x", "x", "l", "l", "L", "L", "j", "G", "g", ">", "<", "=", "=",
-    "tab", "tab", "tab", "]", "[", "z", "z", "/", "r", "e", "s", "escape", "escape",
+    "j", "j", "j", "space", "k", "k", "s", "s", "S", "S", "x", "x", "l", "l", "L", "L", "j", "G", "g", ">", "<", "=",
+    "=", "tab", "tab", "tab", "]", "[", "z", "z", "/", "r", "e", "s", "escape", "escape",
 )  # fmt: skip
 ROUNDS = 4
 MODES = "1245212452"
 STARTS = 5
+TIMES = ("frame", "frame_cpu", "rows", "rows_cpu")
 IDLE_SECONDS = 8.0
 READ_AHEAD_SECONDS = 3.0
 """From the first rows until what other modes need was read: one looks at the rows before one leaves them."""
@@ -82,7 +83,7 @@ class Started:
 
 
 def figures() -> list[Figure]:
-    """Measures everything once the database is there. Times on the clock count; CPU tells how loaded the machine was."""
+    """Measures everything once the database is there. Time on the clock counts; that of work says how loaded it was."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_CONFIG_HOME"] = folder
         database = Path(folder) / "runs.db"
@@ -92,20 +93,18 @@ def figures() -> list[Figure]:
             idle = in_terminal(database, folder, idle_seconds=IDLE_SECONDS)
             with trained(database):
                 keys, modes = asyncio.run(keys_pressed(database))
-    frame, rows = (statistics.median(getattr(run, name) for run in started) for name in ("frame", "rows"))
-    frame_cpu, rows_cpu = (
-        statistics.median(getattr(run, name) for run in started) for name in ("frame_cpu", "rows_cpu")
-    )
+    middle = {each: statistics.median(getattr(run, each) for run in started) for each in TIMES}
     slowest = ", ".join(map(str, sorted(keys, key=lambda each: -each.wall)[:3]))
     works = [each.cpu for each in keys]
     return [
-        Figure("first frame", frame, "s", 0.5, f"of CPU {frame_cpu:.2f} s"),
-        Figure("rows", rows, "s", 0.8, f"of CPU {rows_cpu:.2f} s; {RUNS:,} runs, {RUNS * POINTS:,} points"),
+        Figure("first frame", middle["frame"], "s", 0.5, f"CPU {middle['frame_cpu']:.2f} s"),
+        Figure("rows", middle["rows"], "s", 0.8,
+               f"CPU {middle['rows_cpu']:.2f} s; {RUNS:,} runs, {RUNS * POINTS:,} points"),
         Figure("key to screen", 1000 * share([each.wall for each in keys], 0.95), "ms", 50,
-               f"p95 of {len(keys)} keys, {LIVE} live curves; of CPU {1000 * share(works, 0.95):.0f}, median "
+               f"p95 of {len(keys)} keys, {LIVE} live curves; CPU {1000 * share(works, 0.95):.0f}, median "
                f"{1000 * share(works, 0.5):.0f}; slowest {slowest}"),
         Figure("mode switch", 1000 * max(each.wall for each in modes), "ms", 100,
-               f"the slowest, first visits with it; of CPU {1000 * max(each.cpu for each in modes):.0f}: "
+               f"the slowest, first visits with it; CPU {1000 * max(each.cpu for each in modes):.0f}: "
                + ", ".join(map(str, modes))),
         Figure("idle", 100 * idle.idle_share, "%", 2, f"of a core, over {IDLE_SECONDS:g} s"),
         Figure("memory", idle.memory / 2**20, "MB", 120, "resident"),
@@ -142,7 +141,8 @@ def make_database(path: Path) -> None:
         db.execute(
             "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
             "INSERT INTO point SELECT metric.id, i, i, 2.0 + 2.0 / (1 + i / 50.0) + (i * 37 % 101) / 1000.0, 2.0, 2.1, "
-            f"0 FROM metric CROSS JOIN n WHERE i < {POINTS} - 400 * (metric.run_id IN "  # CROSS: in the order of the key
+            # CROSS: in the order of the key.
+            f"0 FROM metric CROSS JOIN n WHERE i < {POINTS} - 400 * (metric.run_id IN "
             "(SELECT id FROM run ORDER BY rowid LIMIT ?))",
             (POINTS - 1, LIVE),
         )
@@ -283,16 +283,13 @@ async def keys_pressed(database: Path) -> tuple[list[Pressed], list[Pressed]]:
     """Keys of the Runs, and switches of mode, each pressed when the screen has come to rest."""
     app = WatchedApp(database)
     async with app.run_test(headless=False, size=SIZE):
-        modes = []
         await drawn(app)
         await asyncio.sleep(READ_AHEAD_SECONDS)
-        for key in MODES:
-            modes.append(await pressed(app, key))
+        modes = [await pressed(app, key) for key in MODES]
         keys = []
         for _ in range(ROUNDS):
             await drawn(app)
-            for key in KEYS:
-                keys.append(await pressed(app, key))
+            keys += [await pressed(app, key) for key in KEYS]
     return keys, modes
 
 
