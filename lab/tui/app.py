@@ -251,7 +251,7 @@ class LabApp(App[str]):
             mode.import_screen()
         known_seconds(self.snapshot.runs)  # which keeps in mind what it read of each config
         if not self.is_headless:
-            gc.freeze()  # what was imported stays: to look for garbage among it would cost some keys a tenth of a second
+            gc.freeze()  # what was imported stays: looking for garbage among it would cost some keys 0.1 s
 
     @on(ReadFailed)
     def _read_failed(self, message: ReadFailed) -> None:
