@@ -17,6 +17,7 @@ from textual import events
 from textual.worker import Worker
 from tui_helpers import on_screen, until
 
+from lab import text
 from lab.queue import requests
 from lab.queue.requests import RunRequest, compose
 from lab.store import lifecycle, trash
@@ -126,6 +127,15 @@ async def survive(pilot: Any, inputs: Sequence[Input]) -> None:
 
 
 async def comes_back(pilot: Any) -> None:
+    """Whatever was done, one gets back to work. Fails with what the screen shows where one does not."""
+    try:
+        await _comes_back(pilot)
+    except BaseException as error:
+        error.add_note(f"the screen:\n{on_screen(pilot.app)}")
+        raise
+
+
+async def _comes_back(pilot: Any) -> None:
     """Some escapes and the key of the Runs lead back to the runs from wherever one is, and keys work there."""
     await pilot.resize_terminal(120, 40)
     for _ in range(8):
@@ -140,7 +150,7 @@ async def comes_back(pilot: Any) -> None:
     if app.snapshot.runs:
         while screen.pane != "runs":
             await pilot.press("tab")
-        await until(pilot, lambda: screen.run is not None and screen.run.name.splitlines()[0] in on_screen(app))
+        await until(pilot, lambda: screen.run is not None and text.literal(screen.run.name)[:12] in on_screen(app))
         assert table.display
     if len(app.snapshot.runs) > 1:
         await pilot.press("g")

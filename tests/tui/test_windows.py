@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual.widgets import Input
 from tui_helpers import lab_app, opened, until
 
 
@@ -35,3 +36,18 @@ async def test_a_window_below_another_does_not_close_it(database: Path) -> None:
         view.dismiss()  # type: ignore[attr-defined]
         await pilot.pause()
         assert app.screen is help_
+
+
+async def test_what_is_typed_behind_a_tab_in_haste_goes_where_it_leads(database: Path) -> None:
+    app = lab_app(database)
+    async with app.run_test(size=(160, 45)) as pilot:
+        await opened(pilot)
+        await pilot.press("n", "tab")
+        change = app.focused
+        assert isinstance(change, Input)
+        for key in ("1", "tab", "2", "tab", "3", "shift+tab", "4"):
+            app.simulate_key(key)
+        await pilot.pause()
+        fields = list(app.screen.query(Input))
+        at = fields.index(change)
+        assert [field.value for field in fields[at : at + 3]] == ["1", "24", "3"]

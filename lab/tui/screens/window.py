@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from textual.await_complete import AwaitComplete
+from textual.binding import Binding
 from textual.screen import ModalScreen, Screen, ScreenResultType
 
 
@@ -18,3 +19,9 @@ class ClosesOnce(Screen[ScreenResultType]):
 
 class Window(ModalScreen[ScreenResultType], ClosesOnce[ScreenResultType]):
     """A window over a mode: it takes all keys until it is closed."""
+
+    BINDINGS = [  # noqa: RUF012 (Textual's own form)
+        # First of all, so that what is typed right behind them goes where they lead.
+        Binding("tab", "app.focus_next", show=False, priority=True),
+        Binding("shift+tab", "app.focus_previous", show=False, priority=True),
+    ]
