@@ -38,8 +38,8 @@ def test_a_run_is_composed_queued_trained_compared_and_sampled_from_the_keyboard
             terminal.ends()
     finally:
         stop = [*LAB, "worker", "--stop", "--db", str(database)]
-        ended = subprocess.run(stop, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
-    assert "the worker has ended" in ended.stdout, "it outlives the screen, until it is stopped"
+        ended = subprocess.run(stop, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False).stderr
+    assert "the worker has ended" in ended, "it outlives the screen, until it is stopped"
 
 
 @pytest.mark.parametrize(
