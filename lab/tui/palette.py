@@ -7,12 +7,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
+from textual.app import ComposeResult
+from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.screen import Screen
 
 from lab import text
 from lab.tui.actions import ACTIONS, Action
 from lab.tui.screens.window import ClosesOnce
+from lab.tui.widgets.fresh_clicks import FreshClicks
 
 if TYPE_CHECKING:
     from lab.config.experiment_files import ExperimentFile
@@ -24,8 +26,17 @@ BESIDE_ACTIONS = 0.8
 """Things count for less than actions that match as well."""
 
 
+class Commands(CommandList, FreshClicks):
+    """What was found."""
+
+
 class Palette(CommandPalette, ClosesOnce[None]):
     """A list to search: of actions and what they can be done with, or of themes."""
+
+    def compose(self) -> ComposeResult:
+        """Textual's widgets, its list made ours: what it holds changes with every key."""
+        for widget in super().compose():
+            yield Commands() if isinstance(widget, CommandList) else widget
 
 
 class LabCommands(Provider):

@@ -22,6 +22,8 @@ import pyte
 
 PATIENCE_SECONDS = 60.0
 LAB = [sys.executable, "-m", "lab"]
+OWN = {"LAB_DB", "COLORTERM", "NO_COLOR", "LC_ALL", "TMUX"}
+"""What a test says itself, whatever terminal it was started in."""
 KEYS = {"enter": "\r", "escape": "\x1b", "tab": "\t", "down": "\x1b[B", "space": " "}
 
 
@@ -127,7 +129,6 @@ class TmuxTerminal(Terminal):
     def __init__(self, command: list[str], size: tuple[int, int], environment: Mapping[str, str], folder: Path) -> None:
         self._socket = f"lab-test-{uuid.uuid4().hex[:8]}"
         self._environment = dict(environment)
-        self._environment.pop("TMUX", None)
         width, height = map(str, size)
         self._tmux(
             "-f", os.devnull, "new-session", "-d", "-x", width, "-y", height, "-c", str(folder), shlex.join(command),
@@ -158,7 +159,7 @@ def lab_in_terminal(
     folder: Path, *arguments: str, size: tuple[int, int] = (120, 40), tmux: bool = False, **environment: str
 ) -> Iterator[Terminal]:
     """lab, started in a folder that is its home too; it is ended with the block."""
-    variables = {name: value for name, value in os.environ.items() if name not in ("LAB_DB", "NO_COLOR", "LC_ALL")}
+    variables = {name: value for name, value in os.environ.items() if name not in OWN}
     variables |= {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder / "config"), "LAB_DEVICE": "cpu"}
     variables |= {"TERM": "xterm-256color", "LANG": "C.UTF-8", **environment}
     kind = TmuxTerminal if tmux and shutil.which("tmux") else PyteTerminal

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from terminals import LAB, PATIENCE_SECONDS, lab_in_terminal
+from terminals import LAB, PATIENCE_SECONDS, PyteTerminal, lab_in_terminal
 
 RUNS = ("bigram/lr=1e-3", "bigram/lr=0.01")
 
@@ -50,6 +50,13 @@ def test_a_run_is_composed_queued_trained_compared_and_sampled_from_the_keyboard
 def test_first_frame_is_readable_on_any_terminal(tmp_path: Path, environment: dict[str, str]) -> None:
     with lab_in_terminal(tmp_path, size=(80, 24), **environment) as terminal:
         terminal.shows("bigram by counting", "quit")
+        assert isinstance(terminal, PyteTerminal)
+        if "NO_COLOR" in environment:
+            greys = {str(grey) for grey in (16, *range(232, 256))}
+            assert set(re.findall(rb"[34]8;5;(\d+)", terminal.written)) <= {grey.encode() for grey in greys}
+            assert b"8;2;" not in terminal.written
+        if environment.get("TERM") == "linux":
+            assert not re.search(rb"8;[25];", terminal.written), "16 colours are all that it has"
         terminal.press("q")
         terminal.ends()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual import events
+from textual.command import CommandList
 from textual.widgets import Input
 from tui_helpers import lab_app, opened, until
 
@@ -51,3 +53,22 @@ async def test_what_is_typed_behind_a_tab_in_haste_goes_where_it_leads(database:
         fields = list(app.screen.query(Input))
         at = fields.index(change)
         assert [field.value for field in fields[at : at + 3]] == ["1", "24", "3"]
+
+
+async def test_a_click_on_an_entry_that_has_gone_meanwhile_does_nothing(database: Path) -> None:
+    app = lab_app(database)
+    async with app.run_test(size=(160, 45)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("ctrl+p")
+        palette = app.screen
+        found = palette.query_one(CommandList)
+        await until(pilot, lambda: found.option_count > 3 and found.region.height > 8)
+        x, y = found.region.x + 5, found.region.y + 7
+        click = events.Click(found, 5, 7, 0, 0, 1, False, False, False, x, y, palette.get_style_at(x, y))
+        assert click.style.meta["option"] > 1
+        found.clear_options()
+        found.post_message(click)
+        await pilot.pause()
+        assert app.screen is palette
+        await pilot.press("escape")
+        assert app.screen is screen

@@ -16,6 +16,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from lab import text
+from lab.tui.widgets.fresh_clicks import FreshClicks
 from lab.tui.widgets.run_columns import Look
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _NAME_WIDTH = 17
 
 
-class _Choice(OptionList):
+class _Choice(FreshClicks):
     """A list whose cursor alone chooses; enter has text written, a click does not."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "screen.write", show=False)]

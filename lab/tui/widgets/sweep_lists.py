@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rich.text import Text
-from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from lab import text
 from lab.tui.sweeps import SweepView, said_lr
+from lab.tui.widgets.fresh_clicks import FreshClicks
 from lab.tui.widgets.run_columns import Look
 
 _STAGE_WIDTH = 12
@@ -17,7 +17,7 @@ _RESULT_WIDTH = 8
 _DATASET_WIDTH = 11
 
 
-class SweepList(OptionList):
+class SweepList(FreshClicks):
     """Every sweep: by stage from the foot of the ladder up, the newest of a stage first."""
 
     BORDER_TITLE = "LR sweeps"
@@ -56,7 +56,7 @@ class SweepList(OptionList):
         self.highlighted = place if options else None
 
 
-class RateList(OptionList):
+class RateList(FreshClicks):
     """The suggestions of one sweep; enter uses the one under the cursor."""
 
     BORDER_TITLE = "Suggested rates"
