@@ -1,4 +1,7 @@
-"""Makes the pictures of the README from a database of real runs: `python docs/make_pictures.py runs.db`."""
+"""Makes the pictures of the README from a database of real runs: `python docs/make_pictures.py runs.db`.
+
+Wants a finished ladder, with at least one LR sweep; nothing in it is changed.
+"""
 
 from __future__ import annotations
 
@@ -11,45 +14,143 @@ from collections.abc import Callable
 from pathlib import Path
 
 from textual.pilot import Pilot
+from textual.widgets import Static
 
+from lab.store.location import files_folder
 from lab.tui.app import LabApp
+from lab.tui.drafts import Draft
+from lab.tui.screens.composer import ComposerScreen
+from lab.tui.screens.help import HelpScreen
+from lab.tui.screens.lr_finder import LRFinderScreen
+from lab.tui.screens.run_view import RunView
+from lab.tui.screens.sample import SampleScreen
+from lab.tui.widgets.ladder_table import LadderTable
 from lab.tui.widgets.run_table import RunTable
 
 SIZE = (150, 42)
 MARKED = ("bigram", "single-head", "multi-head", "blocks", "layernorm")
-PATIENCE_SECONDS = 20.0
-DRAWING_SECONDS = 0.5
+OPENED = "layernorm"
+GRID = Draft("residual", change="lr=1e-3, 3e-4 dropout=0, 0.1, 0.2", seeds="1..3")
+PROMPT = "ROMEO:"
+PATIENCE_SECONDS = 120.0
+DRAWING_SECONDS = 0.7
 
 
-async def pictures(database: Path, folder: Path) -> None:
-    """The Runs mode with one run of each of some stages marked, and the Ladder mode."""
+class Pictures:
+    """lab on the screen, and a folder that its pictures go into."""
+
+    def __init__(self, app: LabApp, pilot: Pilot[str], folder: Path) -> None:
+        self.app, self.pilot, self.folder = app, pilot, folder
+
+    async def all(self) -> None:
+        """Every mode, and the windows that stand over one."""
+        await self.until(lambda: self.app.loaded)
+        await self.runs()
+        await self.composer()
+        await self.help()
+        await self.ladder()
+        await self.run_view()
+        await self.lr_finder()
+        await self.sample()
+
+    async def runs(self) -> None:
+        """The Runs mode with one run of each of some stages marked."""
+        await self.pilot.press("2")
+        wanted = {stage: self.newest(stage) for stage in MARKED}
+        for run_id in wanted.values():
+            self.move_to(run_id)
+            await self.pilot.press("space")
+        await self.until(lambda: set(wanted.values()) <= self.app.snapshot.curves.keys())
+        await self.take("runs")
+
+    async def composer(self) -> None:
+        """The composer with a grid of runs, over the Runs."""
+        screen = ComposerScreen(GRID)
+        await self.app.push_screen(screen)
+        await self.until(lambda: "about" in str(screen.query_one("#preview", Static).content))
+        await self.take("composer")
+        await self.pilot.press("escape")
+
+    async def help(self) -> None:
+        """The help, over the Runs."""
+        await self.pilot.press("?")
+        await self.until(lambda: isinstance(self.app.screen, HelpScreen))
+        await self.take("help")
+        await self.pilot.press("escape")
+
+    async def ladder(self) -> None:
+        """The Ladder mode at the rung that buys most."""
+        await self.pilot.press("1")
+        await self.until(lambda: bool(self.app.ladder.code) and bool(self.app.snapshot.samples))
+        self.app.screen.query_one(LadderTable).move_to("residual")
+        await self.take("ladder")
+
+    async def run_view(self) -> None:
+        """A run's four panes, the cursor in the middle of the run."""
+        await self.pilot.press("2")
+        run_id = self.newest(OPENED)
+        self.move_to(run_id)
+        await self.pilot.press("enter")
+        await self.until(lambda: isinstance(self.app.screen, RunView) and run_id in self.app.snapshot.curves)
+        screen = self.app.screen
+        await self.until(lambda: isinstance(screen, RunView) and screen.samples is not None)
+        await self.pilot.press(*["shift+left"] * 4)
+        await self.take("run-view")
+        await self.pilot.press("escape")
+
+    async def lr_finder(self) -> None:
+        """The LR finder with the newest sweep."""
+        await self.pilot.press("4")
+        await self.until(lambda: isinstance(self.app.screen, LRFinderScreen))
+        await self.take("lr-finder")
+
+    async def sample(self) -> None:
+        """A text by a run and by its first checkpoint, looked at a few characters before its end."""
+        self.app.selected = self.newest(OPENED)
+        await self.pilot.press("5")
+        screen = self.app.screen
+        assert isinstance(screen, SampleScreen)
+        await self.until(lambda: screen.run is not None and screen.run.id == self.app.selected)
+        await self.until(lambda: screen.choices.run_id == self.app.selected and bool(screen.choices.checkpoints))
+        screen.query_one("#checkpoints").focus()
+        await self.pilot.press("G", "space", "g", "i", *PROMPT)
+        await self.pilot.press("tab", *"0.8", "tab", *"20", "tab", "tab", *"200", "enter")
+        await self.until(lambda: not screen.active)
+        await self.pilot.press("shift+left", "shift+left", "left")
+        await self.take("sample")
+
+    def newest(self, stage: str) -> str:
+        """The newest finished run of a stage."""
+        return next(run.id for run in reversed(self.app.snapshot.runs) if run.stage == stage and run.ended_at)
+
+    def move_to(self, run_id: str) -> None:
+        """Puts the cursor of the Runs on a run."""
+        self.app.screen.query_one(RunTable).move_to(run_id)
+
+    async def take(self, name: str) -> None:
+        """Writes a picture of the screen, once it stands still."""
+        await self.pilot.pause(DRAWING_SECONDS)
+        (self.folder / f"{name}.svg").write_text(self.app.export_screenshot(title="lab"))
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Waits for a condition. Raises `TimeoutError`."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not condition():
+                await self.pilot.pause(0.05)
+
+
+async def make(database: Path, folder: Path) -> None:
+    """All pictures of a database, into a folder."""
     app = LabApp(database)
     async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: app.loaded)
-        await pilot.press("2")
-        wanted = {stage: run.id for run in reversed(app.snapshot.runs) for stage in MARKED if run.stage == stage}
-        table = app.screen.query_one(RunTable)
-        for run_id in wanted.values():
-            table.move_cursor(row=table.get_row_index(run_id))
-            await pilot.press("space")
-        await until(pilot, lambda: set(wanted.values()) <= app.snapshot.curves.keys())
-        await pilot.pause(DRAWING_SECONDS)
-        (folder / "runs.svg").write_text(app.export_screenshot(title="lab"))
-        await pilot.press("1")
-        await until(pilot, lambda: bool(app.ladder.untrained) and bool(app.snapshot.samples))
-        await pilot.pause(DRAWING_SECONDS)
-        (folder / "ladder.svg").write_text(app.export_screenshot(title="lab"))
-
-
-async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
-    """Waits for a condition. Raises `TimeoutError`."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():
-            await pilot.pause(0.05)
+        await Pictures(app, pilot, folder).all()
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as aside:  # nothing that was chosen or marked before shows
-        os.environ.update(XDG_CONFIG_HOME=aside, COLORTERM="truecolor")
-        copied = shutil.copyfile(sys.argv[1], Path(aside) / "runs.db")
-        asyncio.run(pictures(Path(copied), Path(__file__).parent))
+    with tempfile.TemporaryDirectory() as home:  # nothing that was chosen or marked before shows
+        os.environ.update(HOME=home, XDG_CONFIG_HOME=home, COLORTERM="truecolor")
+        given, copied = Path(sys.argv[1]), Path(home) / "lab" / "runs.db"
+        copied.parent.mkdir()
+        shutil.copyfile(given, copied)
+        shutil.copytree(files_folder(given), files_folder(copied), ignore=shutil.ignore_patterns("screen.json"))
+        asyncio.run(make(copied, Path(__file__).parent))
