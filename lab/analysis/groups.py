@@ -148,7 +148,7 @@ def _labels(members: Sequence[Sequence[Comparable]]) -> list[str]:
     firsts = [runs[0] for runs in members]
     stages = [run.stage for run in firsts]
     if len(set(stages)) == len(stages):
-        return stages
+        return [run.name if run.kind == EXTERNAL else run.stage for run in firsts]
     differ = [key for key in differing([run.settings for run in firsts]) if key not in (*_SAID_BY_OTHERS, "stage")]
     labels = []
     for run in firsts:

@@ -1,4 +1,4 @@
-"""`lab export` and `lab import`: runs out to other programs and people, and in from them."""
+"""`lab export`, `lab report` and `lab import`: runs out to other programs and people, and in from them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from lab.errors import UsageError
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
     app.command("export")(export)
+    app.command("report")(report)
     app.command("import")(import_runs)
 
 
@@ -44,6 +45,36 @@ def export(
         print_json({"path": str(path), "runs": [run.id for run in runs], "bytes": size})
     else:
         print(f"{plural(len(runs), 'run')} in {path}, {si(size)}B")
+
+
+def report(
+    named: Annotated[list[str], typer.Argument(metavar="EXPERIMENT|RUN…", help="A run stands for all its seeds.")],
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="Ends in .md or .html.")],
+    within: Annotated[
+        list[str] | None,
+        typer.Option("--within", metavar="KEY", help="A part for each value of it; an experiment's own unless given."),
+    ] = None,
+    baseline: Annotated[str, typer.Option("--baseline", metavar="RUN", help="What the others are compared with.")] = "",
+    as_json: options.AsJson = False,
+    database: options.Database = None,
+) -> None:
+    """Write a report: the question, verdicts, charts, what is unfair, configs and samples, in one file."""
+    from lab.cli.output import print_json
+    from lab.cli.stored import stored_runs
+    from lab.reports.compared_runs import runs_meant
+    from lab.reports.report import FORMATS, write_report
+    from lab.reports.run_export import check_target
+    from lab.text import plural, si
+
+    path = check_target(to, FORMATS)
+    with stored_runs(database) as store:
+        base = store.resolve(baseline).id if baseline else None
+        runs = runs_meant(store, [*named, *([base] if base else [])])
+        size = write_report(store, runs, path, within=within, baseline_id=base)
+    if as_json:
+        print_json({"path": str(path), "runs": [run.id for run in runs], "bytes": size})
+    else:
+        print(f"a report on {plural(len(runs), 'run')} in {path}, {si(size)}B")
 
 
 def import_runs(

@@ -78,10 +78,11 @@ def compare_stored(
     by: str | None = None,
     baseline_id: str | None = None,
     metric: str = VAL,
+    lone: bool = False,
 ) -> Comparison:
     """Compares runs by val at their end, or by the last value of another metric.
 
-    Raises `UsageError` where the groups have no such metric in common, or are one group.
+    Raises `UsageError` where the groups have no such metric in common, or are one group, unless it may be `lone`.
     """
     values = None if metric in (VAL, "val_loss") else _last_values(store, runs, metric)
     smaller_is_better = any(word in metric for word in _LOSSES)
@@ -94,7 +95,7 @@ def compare_stored(
         words=("better", "worse") if smaller_is_better else ("lower", "higher"),
         by_id=by_id,
     )
-    if len(comparison.groups) < 2:
+    if len(comparison.groups) < 2 and not lone:
         key = f"one value of {by}" if by else "one config"
         raise UsageError(
             f"these {len(runs)} runs are one group ({key}): name another run to compare with"
