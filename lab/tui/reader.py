@@ -94,7 +94,7 @@ class Reader:
                 state = (store.data_version(), self._wanted)
                 if state != seen:
                     if seen is None or state[0] != seen[0]:
-                        self._runs = tuple(store.runs())
+                        self._runs = self._read_runs(store)
                         self._queue_paused = lifecycle.queue_paused(store)
                     self._post(SnapshotRead(self._read(store, state[1])))
                     seen = state
@@ -103,6 +103,12 @@ class Reader:
                 self._post(ReadFailed(f"the database cannot be read: {said}"))
                 seen, pause = None, RETRY_SECONDS
             self._wake.wait(pause)
+
+    def _read_runs(self, store: RunStore) -> tuple[RunRow, ...]:
+        """Every run; one that is as it was is the same object, with what was worked out of it since."""
+        known = {run.id: run for run in self._runs}
+        runs = store.runs()
+        return tuple(known[run.id] if run == known.get(run.id) else run for run in runs)
 
     def _read(self, store: RunStore, wanted: Wanted) -> Snapshot:
         runs = self._runs
