@@ -34,7 +34,7 @@ from lab.tui.reader import Reader
 from lab.tui.remembered import RememberedFile, screen_path, settings_path
 from lab.tui.snapshot import Snapshot
 from lab.tui.stylesheet import ParsedOnce
-from lab.tui.theme import DARK, OWN_THEMES, PRESENTER, SIXTEEN_COLOURS
+from lab.tui.theme import DARK, OWN_THEMES, PRESENTER, SIXTEEN_COLOURS, WITHOUT_COLOUR
 from lab.tui.worker_minder import WorkerMinder
 
 WRITE_AFTER_SECONDS = 0.5
@@ -140,6 +140,8 @@ class LabApp(App[str]):
         variables = super().get_css_variables()
         if self.console.color_system == "standard":
             variables.update(SIXTEEN_COLOURS[self.current_theme.dark])
+        if self.no_color:
+            variables.update(WITHOUT_COLOUR)
         return variables
 
     def notify(

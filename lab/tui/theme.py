@@ -98,6 +98,12 @@ SIXTEEN_COLOURS: Mapping[bool, Mapping[str, str]] = {
 }
 """What stands in on a terminal with 16 colours, on dark and on light: there the tones proper become one."""
 
+WITHOUT_COLOUR: Mapping[str, str] = {
+    "block-cursor-text-style": "bold underline",
+    "block-cursor-blurred-text-style": "underline",
+}
+"""What shows where the cursor is without colours (`NO_COLOR`)."""
+
 _NAMED = ("foreground", "background", "primary", "secondary", "accent", "success", "warning", "error", "border")
 
 

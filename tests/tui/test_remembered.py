@@ -15,6 +15,7 @@ from lab.tui.remembered import RememberedFile, screen_path, settings_path
 from lab.tui.screens.chart_actions import restored_options
 from lab.tui.theme import LIGHT, OWN_THEMES, PRESENTER
 from lab.tui.widgets.detail_pane import DetailPane
+from lab.tui.widgets.ladder_table import LadderTable
 from lab.tui.widgets.run_table import RunTable
 
 
@@ -161,3 +162,21 @@ async def test_sixteen_colours_still_show_what_is_selected(theme: Any, database:
         shown, plain = (style.bgcolor.downgrade(app.console._color_system) for style in (cursor, base))
         assert shown != plain
         assert cursor.color.downgrade(app.console._color_system) != shown
+
+
+@pytest.mark.parametrize("mode", ["ladder", "runs"])
+async def test_without_colours_the_cursors_row_is_underlined(
+    mode: str, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = lab_app(database)
+    async with app.run_test(size=(160, 45)) as pilot:
+        await opened(pilot)
+        await pilot.press({"ladder": "1", "runs": "2"}[mode])
+        table = app.screen.query_one({"ladder": LadderTable, "runs": RunTable}[mode])
+        table.focus()
+        await pilot.pause()
+        assert table.get_component_rich_style("datatable--cursor").underline
+        strips = app.screen._compositor.render_strips()
+        underlined = [strip.text for strip in strips if sum(bool(s.style and s.style.underline) for s in strip) > 2]
+        assert len(underlined) == 1, "one row, and no other"
