@@ -61,7 +61,9 @@ def compare(
         documents = []
         for title, members in parts(runs, within or []).items():
             rows = [by_id[run.id] for run in members]
-            found = compare_stored(store, rows, by=by or None, baseline_id=base.id if base else None, metric=metric)
+            found = compare_stored(
+                store, rows, by=by or None, baseline_id=base.id if base else None, metric=metric, lone=bool(title)
+            )
             looks = looks_at(store, [run.id for run in rows])
             times = [reached(store, group, reach, by_id) for group in found.groups] if reach is not None else []
             if as_json:

@@ -80,6 +80,18 @@ def test_an_experiment_is_compared_part_by_part(lab: Lab, depths: RunStore) -> N
     assert parts[0]["groups"][0]["reached"]["characters"] == pytest.approx(91 * 32 * 8, rel=0.02)
 
 
+def test_a_part_with_one_group_is_shown_without_a_verdict(
+    lab: Lab, depths: RunStore, dataset_facts: DatasetFacts
+) -> None:
+    finished(depths, dataset_facts, "residual", {1: 2.0, 2: 2.1}, layers=6)
+    parts = json.loads(lab("compare", "depth", "--within", "layers", "--json"))
+    assert [[group["outcome"] for group in part["groups"]] for part in parts] == [
+        ["baseline", "better"],
+        ["baseline", "better"],
+        ["baseline"],
+    ]
+
+
 def test_a_run_stands_for_its_seeds_unless_alone(lab: Lab, depths: RunStore) -> None:
     said = lab("compare", "residual-1", "residual-4")
     assert "better by" in said
