@@ -376,6 +376,17 @@ ACTIONS: tuple[Action, ...] = (
 ACTIONS_BY_ID = {action.id: action for action in ACTIONS}
 GROUPS = tuple(dict.fromkeys(action.group for action in ACTIONS))
 
+WINDOW_KEYS = (
+    ("enter", "Composer, experiment, LR sweep, continue: queue what is listed."),
+    ("esc", "Any window: leave it."),
+    ("tab ↓", "Any window: the next field; shift+tab and ↑ the one before."),
+    ("ctrl+s", "Composer: save the runs as an experiment. Notes: keep them."),
+    ("ctrl+r", "Composer, experiment: train again what is trained already, too."),
+    ("pgdn pgup", "Composer: scroll the list of runs."),
+    ("space s S r", "Columns: show or hide, sort, reverse, as at first; shift ↑ shift ↓ reorder."),
+)
+"""What the keys do in the windows that open over a screen; each window says its own at its lower edge."""
+
 
 def bindings(mode: str, *, priority: Iterable[str] = ()) -> list[BindingType]:
     """The key bindings of a screen's actions; those named come before whatever the focused widget would do."""

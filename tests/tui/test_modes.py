@@ -84,6 +84,8 @@ async def test_help_says_what_is_under_the_cursor(size: tuple[int, int], databas
         await pilot.press(*"ln V")
         await until(pilot, lambda: "guessing evenly" in on_screen(app) and "Under the cursor" not in on_screen(app))
         await pilot.press("ctrl+u", *"shift+drag")
+        await until(pilot, lambda: "as the terminal itself does it" in on_screen(app))
+        await pilot.press("ctrl+u", *"no such word")
         await until(pilot, lambda: "nothing is called that" in on_screen(app))
         await pilot.press("escape", "tab", "?")
         await until(pilot, lambda: "smoothed" in on_screen(app))
@@ -106,3 +108,15 @@ def test_modes_are_imported_when_they_are_gone_to() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+async def test_help_tells_the_keys_of_windows_too(database: Path) -> None:
+    app = lab_app(database)
+    async with app.run_test(size=(160, 45)) as pilot:
+        await opened(pilot)
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+        await pilot.press(*"composer save")
+        await until(pilot, lambda: "save the runs as an experiment" in on_screen(app))
+        assert "In windows" in on_screen(app)
+        assert "drag" not in on_screen(app)

@@ -12,7 +12,7 @@ from textual.binding import Binding
 from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Input, Static
 
-from lab.tui.actions import ACTIONS, GROUPS, Action
+from lab.tui.actions import ACTIONS, GROUPS, WINDOW_KEYS, Action
 from lab.tui.glossary import Meaning, meanings, meanings_of
 from lab.tui.modes import MODES_BY_NAME
 from lab.tui.screens.window import Window
@@ -78,8 +78,8 @@ class HelpScreen(Window[None]):
         if not search:
             self._add_meanings(table, "Under the cursor", self._pointed_at)
         self._add_keys(table, search)
-        if not search:
-            self._add_mouse(table)
+        self._add_listed(table, "In windows", WINDOW_KEYS, search)
+        self._add_listed(table, "With the mouse", WITH_THE_MOUSE, search)
         sought = [meaning for meaning in meanings().values() if meaning.matches(search)] if search else self._in_view
         self._add_meanings(table, "Words", sought)
         shown = table if table.row_count else Text("nothing is called that: try another word")
@@ -118,9 +118,12 @@ class HelpScreen(Window[None]):
                     said.append(f"  in {' and '.join(names)}", self._colours["text-muted"])
                 table.add_row(Text(f"  {action.key_text or 'palette'}", f"bold {self._colours['accent']}"), said)
 
-    def _add_mouse(self, table: Table) -> None:
-        self._add_heading(table, "With the mouse")
-        for key, said in WITH_THE_MOUSE:
+    def _add_listed(self, table: Table, heading: str, listed: Sequence[tuple[str, str]], search: str) -> None:
+        words = search.casefold().split()
+        found = [each for each in listed if all(word in f"{heading} {' '.join(each)}".casefold() for word in words)]
+        if found:
+            self._add_heading(table, heading)
+        for key, said in found:
             table.add_row(Text(f"  {key}", f"bold {self._colours['accent']}"), said)
 
 
