@@ -20,9 +20,9 @@ _NAME_WIDTH = 20
 
 
 def surprise_styles(colours: Mapping[str, str]) -> tuple[str, ...]:
-    """How characters of each surprise are shown: by colour, and the unlikely ones underlined, so without it too."""
+    """How characters of each surprise are shown: by colour, weight and line, so without colour too."""
     front, hot = colours["foreground"], colours["error"]
-    return (front, blend(colours["warning"], front, 0.55), f"underline {colours['accent']}", f"bold underline {hot}")
+    return (front, blend(colours["warning"], front, 0.55), f"bold {colours['accent']}", f"bold underline {hot}")
 
 
 def surprise_class(surprise: float) -> int:
