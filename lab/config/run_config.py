@@ -192,7 +192,8 @@ class RunConfig(BaseModel):
         if self.activation_gain is not None and self.init != "kaiming":
             raise ValueError(f"activation_gain={self.activation_gain} needs init=kaiming, not init={self.init}")
         if self.adamw_lr is not None and self.optimizer != "muon":
-            raise ValueError(f"adamw_lr={self.adamw_lr} needs optimizer=muon; under {self.optimizer}, set adamw_lr=none")
+            remedy = f"under {self.optimizer}, set adamw_lr=none"
+            raise ValueError(f"adamw_lr={self.adamw_lr} needs optimizer=muon; {remedy}")
         if self.optimizer == "muon" and (self.model != "transformer" or not self.layers):
             raise ValueError("optimizer=muon needs a transformer with layers=1 or more, whose matrices it updates")
         if self.warmup_steps >= self.steps > 1 and self.warmup_steps:
