@@ -39,7 +39,18 @@ def compare(
     `values` are what is compared, by run id: val unless given. `by_id` holds the runs that others went on from.
     Raises `ConfigError` on a setting to group by that no config has.
     """
-    groups = group_runs(runs, by)
+    return compare_groups(group_runs(runs, by), baseline_id=baseline_id, values=values, words=words, by_id=by_id)
+
+
+def compare_groups(
+    groups: Sequence[Group],
+    *,
+    baseline_id: str | None = None,
+    values: Mapping[str, float] | None = None,
+    words: tuple[Outcome, Outcome] = ("better", "worse"),
+    by_id: Mapping[str, Comparable] | None = None,
+) -> Comparison:
+    """Compares groups, of which there must be one, with that of the baseline run or else with the first."""
     base = next((group for group in groups if any(run.id == baseline_id for run in group.runs)), groups[0])
     verdicts = judge(groups, base, values, comparable=lambda group: same_text(group, base), words=words)
     differences = config_diff([group.first.settings for group in groups])

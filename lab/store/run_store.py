@@ -247,6 +247,15 @@ class RunStore:
         with self.database.reader.connect() as connection:
             return list(connection.scalars(sa.select(Metric.name).where(Metric.run_id == run_id).order_by(Metric.name)))
 
+    def metric_names_of(self, run_ids: Sequence[str]) -> dict[str, frozenset[str]]:
+        """The metrics that each of these runs has points of."""
+        query = sa.select(Metric.run_id, Metric.name).where(Metric.run_id.in_(run_ids))
+        names: dict[str, set[str]] = {run_id: set() for run_id in run_ids}
+        with self.database.reader.connect() as connection:
+            for run_id, name in connection.execute(query):
+                names[run_id].add(name)
+        return {run_id: frozenset(held) for run_id, held in names.items()}
+
     def points(self, run_id: str, metric: str, *, from_step: int = 0) -> MetricPoints:
         """A metric's points from a step on, by step; empty where nothing was recorded."""
         query = (

@@ -116,16 +116,20 @@ class Action:
 _RUNS = ("runs",)
 _RUNS_AND_LADDER = ("ladder", "runs")
 _SAMPLE = ("sample",)
-_STEPPING = ("runs", "run_view", "sample", "lr_finder")
+_STEPPING = ("runs", "run_view", "sample", "lr_finder", "compare")
 _LR_FINDER = ("lr_finder",)
 _QUEUEING = ("runs", "run_view", "lr_finder")
 _RUNS_AND_VIEW = ("runs", "run_view")
-_TABLES = ("ladder", "runs", "sample", "lr_finder")
+_RUNS_AND_COMPARE = ("runs", "compare")
+_COMPARE = ("compare",)
+_CHARTS = ("runs", "run_view", "compare")
+_TABLES = ("ladder", "runs", "compare", "sample", "lr_finder")
 _RUN_VIEW = ("run_view",)
-_TABS = ("runs", "run_view", "sample")
-_EVERYWHERE_TO_MOVE = ("ladder", "runs", "run_view", "sample", "lr_finder")
-_MODES = ("ladder", "runs", "lr_finder", "sample")
-_PANES = ("ladder", "runs", "run_view", "lr_finder")
+_TABS = ("runs", "run_view", "sample", "compare")
+_EVERYWHERE_TO_MOVE = ("ladder", "runs", "run_view", "sample", "lr_finder", "compare")
+_MODES = ("ladder", "runs", "compare", "lr_finder", "sample")
+_EDITING = ("ladder", "runs", "run_view", "lr_finder")
+_PANES = (*_EDITING, "compare")
 
 ACTIONS: tuple[Action, ...] = (
     # Modes
@@ -149,7 +153,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "open_run", ("enter",), "open", "Open the run: its curves, its samples, its log, step by step.", "Runs",
-        when=_has_run, footer=2, synonyms="view details cockpit", modes=_RUNS_AND_LADDER,
+        when=_has_run, footer=2, synonyms="view details cockpit", modes=("ladder", "runs", "compare"),
     ),
     Action("back", ("escape", "q"), "back", "Go back to where the run was opened from.", "Runs", shown_key="esc q",
            modes=("run_view",), footer=13, synonyms="close leave quit"),
@@ -232,7 +236,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "undo", ("u",), "undo", "Take back the last change to the runs.", "Runs",
-        when=lambda now: bool(now.undo), footer=4, synonyms="restore", modes=_PANES,
+        when=lambda now: bool(now.undo), footer=4, synonyms="restore", modes=_EDITING,
     ),
     # Select
     Action("cursor_down", ("j", "down"), "down", "Move down.", "Select", shown_key="j ↓", modes=_EVERYWHERE_TO_MOVE),
@@ -244,17 +248,18 @@ ACTIONS: tuple[Action, ...] = (
     Action("text_first", ("g",), "text's top", "Move to the text's beginning.", "Select", modes=_RUN_VIEW),
     Action("text_last", ("G",), "text's end", "Move to the text's end.", "Select", modes=_RUN_VIEW),
     Action(
-        "mark", ("space",), "mark", "Mark the run: marked runs are drawn over each other.", "Select",
-        when=_has_run, footer=2, synonyms="select overlay compare", modes=_RUNS,
+        "mark", ("space",), "mark", "Mark the run, or take its mark away: marked runs are drawn over each other, and "
+        "compared in mode 3.", "Select", when=_has_run, footer=2, synonyms="select overlay compare unmark",
+        modes=_RUNS,
     ),
     Action(
         "unmark_all", ("escape",), "clear", "Leave the filter or the zoom, or take away all marks.", "Select",
         shown_key="esc", when=lambda now: bool(now.marks or now.filtered or now.zoomed or now.trash),
-        synonyms="marks filter back", modes=_RUNS_AND_LADDER,
+        synonyms="marks filter back", modes=("ladder", "runs", "compare"),
     ),
     Action(
         "pin", ("*",), "baseline", "Pin the run as the baseline that val is compared with.", "Select",
-        when=_has_run, footer=6, synonyms="reference compare delta dev", modes=_RUNS,
+        when=_has_run, footer=6, synonyms="reference compare delta dev", modes=_RUNS_AND_COMPARE,
     ),
     Action(
         "filter", ("/",), "filter", "Show only runs that match: words, stage:residual, val<2.1, lr<1e-3, -tag:quick.",
@@ -268,6 +273,30 @@ ACTIONS: tuple[Action, ...] = (
            modes=_RUNS),
     Action("sort_reverse", ("S",), "reverse", "Reverse the order.", "Select", when=_has_runs, synonyms="descending",
            modes=_RUNS),
+    # Compare
+    Action(
+        "choose_runs", ("slash",), "choose runs", "Mark the runs to compare.", "Compare", shown_key="/", footer=1,
+        synonyms="mark select filter compare", modes=_COMPARE, when=lambda now: now.loaded,
+    ),
+    Action("unmark", ("space",), "unmark", "Take the group out of the comparison: its runs are marked no more.",
+           "Compare", when=_has_runs, footer=7, synonyms="remove mark", modes=_COMPARE),
+    Action("group_seeds", ("v",), "seeds as bands", "Take runs together that are equal but for the seed, or show each "
+           "by itself.", "Compare", footer=5, when=_has_runs, synonyms="group mean band aggregate", modes=_COMPARE),
+    Action("group_by", ("V",), "group by", "Group the runs by one of their settings.", "Compare", when=_has_runs,
+           synonyms="group setting config key", modes=_COMPARE),
+    Action("chart_kind", ("c",), "overlay/multiples/bars", "Draw the curves over each other, side by side on one "
+           "scale, or the values as bars.", "Compare", footer=3, when=_has_runs,
+           synonyms="small multiples facets bars overlay", modes=_COMPARE),
+    Action("metric", ("m",), "metric", "Choose the metric that is drawn.", "Compare", footer=4, when=_has_runs,
+           synonyms="loss speed gradient y-axis", modes=_COMPARE),
+    Action("band", ("B",), "bands", "Show how seeds scatter as a 95 % interval, from lowest to highest, or as one "
+           "standard deviation.", "Compare", when=_has_runs, synonyms="interval sd min max error confidence",
+           modes=_COMPARE),
+    Action("target", ("T",), "loss to reach", "Choose the loss whose reaching is timed.", "Compare", when=_has_runs,
+           synonyms="target time to loss", modes=_COMPARE),
+    Action("inside_kind", ("h",), "histograms", "Lay other histograms of the two models over each other: activations, "
+           "gradients, weights, updates.", "Compare", footer=4, when=lambda now: now.pane == "inside",
+           synonyms="activations gradients weights updates diagnostics", modes=_COMPARE),
     # LR finder
     Action(
         "new_sweep", ("n",), "new sweep", "Compose an LR sweep and queue it.", "LR finder", footer=2,
@@ -333,33 +362,33 @@ ACTIONS: tuple[Action, ...] = (
     ),
     # Chart
     Action("x_axis", ("x",), "x-axis", "Draw over steps, characters, seconds or FLOPs.", "Chart",
-           synonyms="step chars tokens flops time", modes=_RUNS),
+           synonyms="step chars tokens flops time", modes=_RUNS_AND_COMPARE),
     Action("log_y", ("l",), "log y", "Draw the loss on a logarithmic scale.", "Chart", synonyms="logarithmic",
-           modes=_RUNS_AND_VIEW),
+           modes=_CHARTS),
     Action("log_x", ("L",), "log x", "Draw the x-axis on a logarithmic scale.", "Chart", synonyms="logarithmic",
-           modes=_RUNS_AND_VIEW),
+           modes=_CHARTS),
     Action("smooth_less", ("<",), "smooth less", "Smooth the curves less.", "Chart", synonyms="ema",
-           modes=_RUNS_AND_VIEW),
+           modes=_CHARTS),
     Action("smooth_more", (">",), "smooth more", "Smooth the curves more; the raw ones stay dimmed behind.", "Chart",
-           synonyms="ema average", modes=_RUNS_AND_VIEW),
+           synonyms="ema average", modes=_CHARTS),
     Action("chart_closer", ("+",), "zoom in", "Show half as much of the x-axis, about the cursor or the middle; the "
            "mouse wheel does it about the pointer.", "Chart",
-           when=_on_chart, footer=5, synonyms="zoom closer magnify", modes=_RUNS_AND_VIEW),
+           when=_on_chart, footer=5, synonyms="zoom closer magnify", modes=_CHARTS),
     Action("chart_farther", ("-",), "zoom out", "Show twice as much of the x-axis.", "Chart",
-           synonyms="zoom farther", modes=_RUNS_AND_VIEW),
+           synonyms="zoom farther", modes=_CHARTS),
     Action("chart_reset", ("=",), "whole x-axis", "Show all of the x-axis again.", "Chart",
-           synonyms="zoom reset", modes=_RUNS_AND_VIEW),
+           synonyms="zoom reset", modes=_CHARTS),
     Action("chart_left", ("(",), "earlier", "Move what is zoomed to towards the first steps.", "Chart",
-           synonyms="pan scroll left", modes=_RUNS_AND_VIEW),
+           synonyms="pan scroll left", modes=_CHARTS),
     Action("chart_right", (")",), "later", "Move what is zoomed to towards the last steps.", "Chart",
-           synonyms="pan scroll right", modes=_RUNS_AND_VIEW),
+           synonyms="pan scroll right", modes=_CHARTS),
     Action("whole_range", ("o",), "outliers", "Make room for the first steps and for outliers too, or leave them out "
-           "of the range.", "Chart", synonyms="whole range spikes", modes=_RUNS_AND_VIEW),
+           "of the range.", "Chart", synonyms="whole range spikes", modes=_CHARTS),
     # Take along
     Action("copy", ("y",), "copy", "Copy what is shown: row, table, curves, sample, config, the command to repeat it.",
            "Take along", synonyms="yank clipboard osc52", when=_has_runs),
     Action("write_file", ("w",), "write to a file", "Write what is shown beside the database: text, CSV, or a picture.",
-           "Take along", synonyms="save export csv svg screenshot", modes=("ladder", "run_view", "sample")),
+           "Take along", synonyms="save export csv svg screenshot", modes=("ladder", "run_view", "sample", "compare")),
     Action("picture", (), "picture", "Write a picture of the screen (SVG) beside the database.", "Take along",
            synonyms="save export svg screenshot image"),
     # lab
@@ -383,6 +412,7 @@ WINDOW_KEYS = (
     ("ctrl+s", "Composer: save the runs as an experiment. Notes: keep them."),
     ("ctrl+r", "Composer, experiment: train again what is trained already, too."),
     ("pgdn pgup", "Composer: scroll the list of runs."),
+    ("ctrl+a", "Choosing runs to compare: mark all that are shown; tab marks one."),
     ("space s S r", "Columns: show or hide, sort, reverse, as at first; shift ↑ shift ↓ reorder."),
 )
 """What the keys do in the windows that open over a screen; each window says its own at its lower edge."""

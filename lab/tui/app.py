@@ -67,6 +67,11 @@ class LabApp(App[str]):
     measured: var[int] = var(0, init=False)
     """Changes whenever more is known of how long runs take here."""
 
+    marks: var[tuple[str, ...]] = var((), init=False)
+    """The runs that are marked, in the order of marking: drawn over each other, compared."""
+    baseline: var[str | None] = var(None, init=False)
+    """The run that others are compared with."""
+
     def __init__(
         self, database: Path, *, mode: str = "", clock: Callable[[], float] = time.time, ascii_charts: bool = False
     ) -> None:
@@ -205,6 +210,7 @@ class LabApp(App[str]):
     def _read(self, message: SnapshotRead) -> None:
         if not self.loaded:
             self.set_reactive(LabApp.snapshot, message.snapshot)  # so that both are shown at once
+            self._restore_marks()
             self.loaded = True
             if not message.snapshot.runs and len(self.screen_stack) == 1:
                 self.switch_mode("ladder")
@@ -217,6 +223,27 @@ class LabApp(App[str]):
         self._see_news(message.snapshot)
         self.minder.need(_has_work(message.snapshot))
         self._show_problem()
+
+    def _restore_marks(self) -> None:
+        """Takes over what was marked and pinned; marks of runs that are gone are dropped."""
+        values, known = self.remembered.group("runs"), tuple(self.snapshot.by_id)
+        marks, baseline = values.get("marks"), values.get("baseline")
+        marks = marks if isinstance(marks, list) else []
+        self.set_reactive(LabApp.marks, tuple(run_id for run_id in marks if run_id in known))
+        self.set_reactive(LabApp.baseline, baseline if baseline in known else None)
+
+    def _remember_marks(self) -> None:
+        """Beside how the runs are listed, whichever screen marked them."""
+        own = {"marks": list(self.marks), "baseline": self.baseline}
+        self.remember("runs", {**self.remembered.group("runs"), **own})
+
+    def watch_marks(self) -> None:
+        """Has the marks remembered."""
+        self._remember_marks()
+
+    def watch_baseline(self) -> None:
+        """Has the baseline remembered."""
+        self._remember_marks()
 
     def _see_news(self, snapshot: Snapshot) -> None:
         """Firsts are said at once; how other runs ended a moment later, those that end together as one."""

@@ -107,6 +107,8 @@ class ChartContent:
     """What is said where there is nothing to draw."""
     x_to: float = 0.0
     """How far the x-axis goes at least."""
+    y_range: tuple[float, float] | None = None
+    """What the y-axis spans, where charts side by side share it; else what the lines need."""
     cursor: float | None = None
     """Where on the x-axis a line stands upright: the values there take the place of the labels, the best first."""
     cursor_label: str = ""

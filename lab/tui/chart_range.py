@@ -29,6 +29,8 @@ def axes(content: ChartContent) -> tuple[Axis, Axis] | None:
     if whole is None:
         return None
     x_axis = whole if content.zoom is None else Axis(*content.zoom, whole.log)
+    if content.y_range is not None:
+        return x_axis, Axis(*content.y_range, content.log_y)
     edges = [Line(band.x, edge, band.colour) for band in content.bands for edge in (band.low, band.high)]
     lines = [(line, _known(line, content)) for line in [*content.all_lines, *edges]]
     lines = [(line, keep) for line, keep in lines if keep.any()]

@@ -118,7 +118,7 @@ class _RunLines:
 
     def place(self, curve: Curve) -> np.ndarray:
         """Where on the x-axis the steps of a curve stand."""
-        return _placed(curve, self.speed if self.axis == "seconds" else None, self.factor)
+        return placed(curve, self.speed if self.axis == "seconds" else None, self.factor)
 
     def behind(self, colour: str, background: str) -> list[Line]:
         """Dimmed: the raw metric where it is smoothed, and train/loss where val/loss is drawn."""
@@ -130,14 +130,14 @@ class _RunLines:
             raw = blend(colour, background, 0.28)
             lines.append(Line(x, self.train.values, raw, in_range=False, key=f"{self.run.id} raw"))
         if self.count <= TRAIN_SHOWN_FOR and self.has_val:
-            y = _smoothed(self.train, self.weight)
+            y = smoothed(self.train, self.weight)
             lines.append(Line(x, y, blend(colour, background, 0.5), key=f"{self.run.id} train"))
         return lines
 
     def front(self, colour: str) -> list[Line]:
         """The line that carries the run's name and what it came to; none where it has no value yet."""
         curve, said = (self.val, self.run.val_loss) if self.has_val else (self.train, self.run.train_loss)
-        y = self.val.values if self.has_val else _smoothed(self.train, self.weight)
+        y = self.val.values if self.has_val else smoothed(self.train, self.weight)
         finite = y[np.isfinite(y)]
         if not len(finite):
             return []
@@ -161,14 +161,14 @@ class _RunLines:
         return marks
 
 
-@lru_cache(maxsize=128)
-def _smoothed(curve: Curve, weight: float) -> np.ndarray:
+@lru_cache(maxsize=1024)
+def smoothed(curve: Curve, weight: float) -> np.ndarray:
     """Smoothed once: a curve is never changed, and an array that is the same need not be drawn again."""
     return smooth(curve.values, weight) if weight else curve.values
 
 
-@lru_cache(maxsize=128)
-def _placed(curve: Curve, speed: Curve | None, factor: float) -> np.ndarray:
+@lru_cache(maxsize=1024)
+def placed(curve: Curve, speed: Curve | None, factor: float) -> np.ndarray:
     """Where steps stand on the x-axis, as so much a step; with a speed, the seconds of training alone by then."""
     if speed is None:
         return on_axis(curve.steps, factor)

@@ -49,6 +49,17 @@ _MEANINGS = (
             "about 0.02 may be the seed and not the change.", GPT),
     Meaning("baseline", "The run that val is compared with, pinned with *. Runs on other data are not compared with "
             "it.", ""),
+    # Comparing
+    Meaning("group", "Runs whose configs are equal but for the seed, taken together; or runs with one setting in "
+            "common. A single run is one throw of the dice.", ""),
+    Meaning("interval", "± after a mean: where the true mean lies in 95 of 100 such experiments. With two or three "
+            "seeds it is wide; the band on a chart is the same over the steps.", ""),
+    Meaning("verdict", "Better or worse by so much, where the seeds rule chance out; else how small a difference they "
+            "could have shown. The more groups are compared, the more it takes.", ""),
+    Meaning("not fair", "What else differs than what is compared: budget, size, text, seeds, device. The sign stands "
+            "beside the number it touches; the verdict page says what would make it fair.", ""),
+    Meaning("band", "How the runs of a group scatter around their mean: a 95 % interval, from the lowest to the "
+            "highest, or one standard deviation. B switches.", ""),
     # Runs
     Meaning("status", "Whether the run waits, trains, or how it ended. A sign goes with each word, so that colour is "
             "never needed to tell.", ""),

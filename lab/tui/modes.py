@@ -40,6 +40,13 @@ MODES: tuple[Mode, ...] = (
     Mode("ladder", "1", "Ladder", "Go to the ladder: what each rung adds, and what it bought.", "ladder:LadderScreen"),
     Mode("runs", "2", "Runs", "Go to the runs: waiting, training and stored.", "runs:RunsScreen"),
     Mode(
+        "compare",
+        "3",
+        "Compare",
+        "Go to comparing: the marked runs, what differs, and a verdict.",
+        "compare:CompareScreen",
+    ),
+    Mode(
         "lr_finder", "4", "LR finder", "Go to the LR finder: which learning rate, and why.", "lr_finder:LRFinderScreen"
     ),
     Mode("sample", "5", "Sample", "Go to sampling: text from any stored run and checkpoint.", "sample:SampleScreen"),

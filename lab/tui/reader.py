@@ -16,6 +16,7 @@ from lab.tui.snapshot import Curve, Detail, References, Snapshot, Wanted
 
 if TYPE_CHECKING:
     from lab.store.run_store import RunRow, RunStore, SampleRow
+    from lab.tui.comparisons import ComparisonReader, ComparisonView
     from lab.tui.sweeps import SweepView
 
 POLL_SECONDS = 0.25
@@ -41,6 +42,7 @@ class Reader:
         self._references: dict[tuple[str, str], References] = {}
         self._samples: dict[str, tuple[tuple[object, ...], SampleRow | None]] = {}
         self._sweeps: Mapping[str, SweepView] = {}
+        self._comparing: ComparisonReader | None = None
         self._runs: tuple[RunRow, ...] = ()
         self._queue_paused = False
 
@@ -86,7 +88,7 @@ class Reader:
 
         from lab.store import lifecycle
 
-        seen: tuple[int, Wanted] | None = None
+        seen: tuple[int, Wanted | None] | None = None
         while not self._stopping:
             self._wake.clear()
             pause = POLL_SECONDS
@@ -96,8 +98,11 @@ class Reader:
                     if seen is None or state[0] != seen[0]:
                         self._runs = self._read_runs(store)
                         self._queue_paused = lifecycle.queue_paused(store)
-                    self._post(SnapshotRead(self._read(store, state[1])))
+                    snapshot = self._read(store, state[1])
+                    self._post(SnapshotRead(snapshot))
                     seen = state
+                    if snapshot.comparison is not None and snapshot.comparison.unread:
+                        seen, pause = (state[0], None), 0.0
             except (SQLAlchemyError, LabError) as error:
                 said = getattr(error, "orig", None) or error
                 self._post(ReadFailed(f"the database cannot be read: {said}"))
@@ -130,6 +135,7 @@ class Reader:
             samples={run_id: self._last_sample(store, by_id[run_id]) for run_id in wanted.samples if run_id in by_id},
             trashed=trashed,
             queue_paused=self._queue_paused,
+            comparison=self._compare(store, by_id, wanted),
         )
 
     def _assign_slots(self, runs: Iterable[RunRow]) -> None:
@@ -158,6 +164,15 @@ class Reader:
         else:
             self._sweeps = {}
         return self._sweeps
+
+    def _compare(self, store: RunStore, by_id: Mapping[str, RunRow], wanted: Wanted) -> ComparisonView | None:
+        if wanted.compare is None:
+            return None
+        if self._comparing is None:
+            from lab.tui.comparisons import ComparisonReader
+
+            self._comparing = ComparisonReader()
+        return self._comparing.read(store, by_id, wanted.compare)
 
     def _last_sample(self, store: RunStore, run: RunRow) -> SampleRow | None:
         """A run's newest sample; read again only where the run has gone on."""

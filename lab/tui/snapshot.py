@@ -13,6 +13,7 @@ from lab.store.demo import DEMO_TAG
 
 if TYPE_CHECKING:
     from lab.store.run_store import EventRow, RunRow, SampleRow
+    from lab.tui.comparisons import CompareWanted, ComparisonView
     from lab.tui.sweeps import SweepView
 
 
@@ -67,6 +68,8 @@ class Wanted:
     """Runs whose last sample is shown."""
     trash: bool = False
     """Whether the runs in the trash are shown."""
+    compare: CompareWanted | None = None
+    """What is to be compared, where the Compare mode is shown."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +91,8 @@ class Snapshot:
 
     sweeps: Mapping[str, SweepView] = field(default_factory=dict)
     """Every LR sweep, by its run."""
+    comparison: ComparisonView | None = None
+    """What came of comparing, where that was wanted."""
 
     @cached_property
     def by_id(self) -> dict[str, RunRow]:

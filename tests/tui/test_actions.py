@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from compare_helpers import in_compare
 from sample_helpers import FakeClient, add_checkpoints, in_sample
 from sweep_helpers import add_sweep, in_finder
 from textual.widgets import Input, OptionList
@@ -15,7 +16,10 @@ from tui_helpers import HOSTILE, add_run, lab_app, named, on_screen, opened, sta
 
 from lab.store.run_store import RunStore
 from lab.tui.actions import ACTIONS, ACTIONS_BY_ID, FOOTER_KEYS, Situation, footer_actions
+from lab.tui.screens.choice import ChoiceScreen
+from lab.tui.screens.choose_runs import ChooseRunsScreen
 from lab.tui.screens.columns import ColumnsScreen
+from lab.tui.screens.compare import CompareScreen
 from lab.tui.screens.composer import ComposerScreen
 from lab.tui.screens.confirm import ConfirmScreen
 from lab.tui.screens.continue_run import ContinueScreen
@@ -613,7 +617,71 @@ async def _sample(pilot: Any, screen: Any, database: Path) -> None:
     assert pilot.app.focused.id == "first-text"
 
 
+@exercises("mode_compare", "choose_runs", "unmark")
+async def _compare(pilot: Any, screen: Any, database: Path) -> None:
+    compare = await in_compare(pilot, database)
+    await pilot.press("slash")
+    assert isinstance(pilot.app.screen, ChooseRunsScreen)
+    await pilot.press(*"multi", "tab", "enter")
+    await until(pilot, lambda: len(compare.comparison.groups) == 4)
+    assert "multi-head" in on_screen(pilot.app)
+    compare.query_one("#groups-rows").highlighted = [each.label for each in compare.comparison.groups].index("bigram")
+    await pilot.press("space")
+    await until(
+        pilot, lambda: [each.label for each in compare.comparison.groups] == ["residual", "multi-head", "blocks"]
+    )
+
+
+@exercises("group_seeds", "group_by")
+async def _groups(pilot: Any, screen: Any, database: Path) -> None:
+    compare = await in_compare(pilot, database)
+    await pilot.press("v")
+    await until(pilot, lambda: len(compare.comparison.groups) == 5)
+    assert "residual-1" in on_screen(pilot.app)
+    await pilot.press("V")
+    assert isinstance(pilot.app.screen, ChoiceScreen)
+    keys = compare.setting_keys()
+    await pilot.press(*["j"] * (2 + keys.index("residual")), "enter")
+    await until(pilot, lambda: {each.label for each in compare.comparison.groups} == {"residual=on", "residual=off"})
+    await pilot.press("v")
+    await until(pilot, lambda: len(compare.comparison.groups) == 3)
+
+
+@exercises("chart_kind", "metric", "band")
+async def _drawing(pilot: Any, screen: Any, database: Path) -> None:
+    compare = await in_compare(pilot, database)
+    await until(pilot, lambda: len(compare.chart.content.bands) == 1)
+    first = compare.chart.content.bands[0]
+    await pilot.press("B")
+    await until(pilot, lambda: "lowest to highest" in on_screen(pilot.app))
+    assert (compare.chart.content.bands[0].high < first.high).all(), "three seeds: t is wide"
+    await pilot.press("m")
+    assert isinstance(pilot.app.screen, ChoiceScreen)
+    await pilot.press("j", "enter")
+    await until(pilot, lambda: compare.comparison.wanted.metric == "train/loss" and not compare.comparison.unread)
+    await until(pilot, lambda: "train/loss · mean" in on_screen(pilot.app))
+    await pilot.press("c")
+    await until(pilot, lambda: len([panel for panel in compare.query("#multiples LossChart") if panel.display]) == 3)
+    await pilot.press("c")
+    await until(pilot, lambda: "n=3" in on_screen(pilot.app))
+
+
+@exercises("target", "inside_kind")
+async def _target(pilot: Any, screen: Any, database: Path) -> None:
+    compare = await in_compare(pilot, database)
+    await pilot.press("T", *"none", "enter")
+    assert "is no loss" in on_screen(pilot.app)
+    line = compare.query_one("#question Input", Input)
+    line.value = "2.4"
+    await pilot.press("enter")
+    await until(pilot, lambda: "to 2.40" in on_screen(pilot.app))
+    compare.page = "inside"
+    await pilot.press("h")
+    assert compare.inside_kind == "gradients"
+
+
 SCREENS = {
+    "compare": CompareScreen,
     "ladder": LadderScreen,
     "run_view": RunView,
     "runs": RunsScreen,

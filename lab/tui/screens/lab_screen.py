@@ -145,6 +145,10 @@ class LabScreen(TakingAlong):
         """Goes to the runs."""
         self.app.switch_mode("runs")
 
+    def action_mode_compare(self) -> None:
+        """Goes to comparing."""
+        self.app.switch_mode("compare")
+
     def action_mode_lr_finder(self) -> None:
         """Goes to the LR finder."""
         self.app.switch_mode("lr_finder")

@@ -70,7 +70,7 @@ class RunsScreen(RunActions, TableActions, ChartActions):
 
     def on_mount(self) -> None:
         """Follows what is read."""
-        self.follow("ladder")
+        self.follow("ladder", "marks", "baseline")
         self.set_interval(AGE_SECONDS, self._time_goes_by)
         self._arrange()
 
@@ -168,13 +168,8 @@ class RunsScreen(RunActions, TableActions, ChartActions):
         }
 
     def restore(self, values: Mapping[str, Any]) -> None:
-        """Takes that over; marks of runs that are gone are dropped."""
-        known = tuple(self.snapshot.by_id)  # whatever stands in the file can be looked for in it
-        marks = values.get("marks")
-        marks = marks if isinstance(marks, list) else []
-        self.set_reactive(RunsScreen.marks, tuple(run_id for run_id in marks if run_id in known))
-        baseline, sort, tab, pane = (values.get(name) for name in ("baseline", "sort", "tab", "pane"))
-        self.set_reactive(RunsScreen.baseline, baseline if baseline in known else None)
+        """Takes that over; the application has the marks and the baseline, which other screens show too."""
+        sort, tab, pane = (values.get(name) for name in ("sort", "tab", "pane"))
         every = all_columns()
         sortable = sort in every and column_of(sort).sort is not None
         self.set_reactive(RunsScreen.sort, str(sort) if sortable else "")
@@ -354,14 +349,6 @@ class RunsScreen(RunActions, TableActions, ChartActions):
     def _cursor_moved(self) -> None:
         if self.is_whole:
             self._selection_changed()
-
-    def watch_marks(self) -> None:
-        """Marks change the table and the curves."""
-        self.show_app()
-
-    def watch_baseline(self) -> None:
-        """The baseline brings a column with it."""
-        self.show_app()
 
     def watch_filter(self) -> None:
         """Other runs are shown."""

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 class TableActions(QueueActions):
     """The table's keys. What is marked and shown lives here; the table shows it."""
 
-    marks: var[tuple[str, ...]] = var((), init=False)
-    baseline: var[str | None] = var(None, init=False)
     sort: var[str] = var("", init=False)
     reverse: var[bool] = var(False, init=False)
     columns: var[tuple[str, ...]] = var((), init=False)
@@ -36,6 +34,24 @@ class TableActions(QueueActions):
     """Whether the runs in the trash are shown instead of the others."""
     pane: var[str] = var("runs", init=False)
     zoomed: var[bool] = var(False, init=False)
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """The marked runs, here and wherever else runs are marked."""
+        return self.lab.marks
+
+    @marks.setter
+    def marks(self, marks: tuple[str, ...]) -> None:
+        self.lab.marks = marks
+
+    @property
+    def baseline(self) -> str | None:
+        """The pinned run, here and in every comparison."""
+        return self.lab.baseline
+
+    @baseline.setter
+    def baseline(self, baseline: str | None) -> None:
+        self.lab.baseline = baseline
 
     @property
     def listed(self) -> tuple[RunRow, ...]:
