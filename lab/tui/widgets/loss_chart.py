@@ -47,11 +47,12 @@ class LossChart(Widget, can_focus=True):
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id)
-        self.content = ChartContent(())
+        self.content = self._shown = ChartContent(())
         self.drawings = 0
         """How often it has drawn, for those who want to know that it did not."""
         self.linked = True
         """Whether the mouse zooms and points on it: its x-axis is the one that the screen's zoom and cursor are on."""
+        self._draws_soon = False
         self._strips: list[Strip] = []
         self._drawn: tuple[object, ...] = ()
         self._drawer = Drawer()
@@ -61,8 +62,10 @@ class LossChart(Widget, can_focus=True):
         """Shows a content, unless it looks like the present one."""
         changed = content.key != self.content.key
         self.content = content
-        if changed:
-            self.refresh()
+        if changed and not self._draws_soon:
+            # Drawing takes longer than all else that a key changes: that is shown first, and keys in haste draw once.
+            self._draws_soon = True
+            self.call_after_refresh(self._draw_content)
 
     def zoomed(self, factor: float) -> tuple[float, float] | None:
         """What is shown after zooming in so many times, about the cursor or the middle."""
@@ -135,11 +138,16 @@ class LossChart(Widget, can_focus=True):
 
     # Drawing
 
+    def _draw_content(self) -> None:
+        self._draws_soon = False
+        self._shown = self.content
+        self.refresh()
+
     def render_line(self, y: int) -> Strip:
         """One row of the drawing."""
         size = self.size
         app = cast("LabApp", self.app)
-        drawn = (self.content.key, size, app.theme, app.ascii_charts)
+        drawn = (self._shown.key, size, app.theme, app.ascii_charts)
         if drawn != self._drawn:
             self._draw(size)
             self._drawn = drawn
@@ -163,6 +171,6 @@ class LossChart(Widget, can_focus=True):
     def _draw(self, size: Size) -> None:
         self.drawings += 1
         palette = self._palette()
-        frame = self._frame = framed(self.content, palette, size.width, size.height)
+        frame = self._frame = framed(self._shown, palette, size.width, size.height)
         rows = said(frame, palette, *size) if isinstance(frame, str) else frame.rows(self._drawer.draw)
         self._strips = [Strip(row or [Segment("")]).adjust_cell_length(size.width) for row in rows]
