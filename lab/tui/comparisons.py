@@ -35,7 +35,7 @@ MOST_GROUPS = 24
 """Groups whose curves are drawn; the table has them all."""
 MOST_RUNS = 120
 """Runs whose curves are read for the chart."""
-READING_SECONDS = 0.08
+READING_SECONDS = 0.2
 """How long curves are read before what is known by then is shown."""
 
 

@@ -103,6 +103,8 @@ class Reader:
                     seen = state
                     if snapshot.comparison is not None and snapshot.comparison.unread:
                         seen, pause = (state[0], None), 0.0
+                    if len(state[1].curves) > 1:  # runs are marked: they may well be compared
+                        import scipy.special  # noqa: F401 (half a second that nobody then waits for)
             except (SQLAlchemyError, LabError) as error:
                 said = getattr(error, "orig", None) or error
                 self._post(ReadFailed(f"the database cannot be read: {said}"))

@@ -12,6 +12,7 @@ from tui_helpers import HOSTILE, add_run, lab_app, named, on_screen, until
 from lab.store.run_store import RunStore
 from lab.tui.comparisons import MOST_GROUPS
 from lab.tui.screens.compare import CompareScreen
+from lab.tui.screens.composer import ComposerScreen
 from lab.tui.screens.run_view import RunView
 from lab.tui.widgets.compare_pages import superimposed
 from lab.tui.widgets.loss_chart import LossChart
@@ -207,6 +208,16 @@ async def test_enter_opens_the_run_and_back_leads_here(database: Path) -> None:
         await pilot.press("escape")
         await until(pilot, lambda: app.screen is screen)
         assert labels(screen) == ["residual", "blocks", "bigram"]
+
+
+async def test_its_style_stays_its_own(database: Path) -> None:
+    app = lab_app(database)
+    async with app.run_test(size=(160, 45)) as pilot:
+        screen = await in_compare(pilot, database)
+        assert screen.query_one("#groups").region.y == 1, "right under the status"
+        await pilot.press("2", "n")
+        await until(pilot, lambda: isinstance(app.screen, ComposerScreen) and app.screen.checked)
+        assert app.screen.query_one("#groups").styles.border_top[0] == ""
 
 
 async def test_more_groups_than_a_chart_can_show_are_said(database: Path) -> None:
