@@ -8,8 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from textual.app import ComposeResult
+from textual.await_complete import AwaitComplete
 from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.screen import Screen
+from textual.widgets import Input
 
 from lab import text
 from lab.tui.actions import ACTIONS, Action
@@ -37,6 +39,17 @@ class Palette(CommandPalette, ClosesOnce[None]):
         """Textual's widgets, its list made ours: what it holds changes with every key."""
         for widget in super().compose():
             yield Commands() if isinstance(widget, CommandList) else widget
+
+    def dismiss(self, result: None = None) -> AwaitComplete:
+        """Closes it, and ends its search: that would look for a list that is gone."""
+        self.workers.cancel_node(self)
+        return super().dismiss(result)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Begins no search when it is closed already."""
+        if not self.is_active:
+            event.prevent_default()
+            event.stop()
 
 
 class LabCommands(Provider):

@@ -10,6 +10,8 @@ from textual.command import CommandList
 from textual.widgets import Input
 from tui_helpers import lab_app, opened, until
 
+from lab.tui.palette import Palette
+
 
 @pytest.mark.parametrize("key", ["n", "c", "question_mark", "ctrl+p", "q", "N", "enter", "y"])
 async def test_a_second_escape_in_haste_closes_nothing_else(database: Path, key: str) -> None:
@@ -72,3 +74,21 @@ async def test_a_click_on_an_entry_that_has_gone_meanwhile_does_nothing(database
         assert app.screen is palette
         await pilot.press("escape")
         assert app.screen is screen
+
+
+async def test_the_palette_ends_its_search_when_it_is_closed(database: Path) -> None:
+    app = lab_app(database)
+    async with app.run_test(size=(160, 45)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("ctrl+p")
+        palette = app.screen
+        assert isinstance(palette, Palette)
+        palette._gather_commands("lr")
+        searches = [worker for worker in app.workers if worker.node is palette and not worker.is_finished]
+        assert searches
+        palette.dismiss()
+        assert all(worker.is_cancelled for worker in searches)
+        palette.post_message(Input.Changed(palette.query_one(Input), "lr"))
+        await pilot.pause()
+        assert app.screen is screen
+        assert not [worker for worker in app.workers if worker.node is palette and not worker.is_cancelled]
