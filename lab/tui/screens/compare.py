@@ -57,6 +57,10 @@ class CompareScreen(ComparePanes):
     BINDINGS = bindings("compare", priority=("next_pane", "previous_pane"))
     AUTO_FOCUS = "#groups-rows"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._chart_shown: tuple[object, ...] = ()
+
     def compose(self) -> ComposeResult:
         """The table over the curves and what is told of the group under the cursor."""
         yield StatusBar(id="status")
@@ -270,6 +274,11 @@ class CompareScreen(ComparePanes):
     def _show_chart(self, comparison: ComparisonView, look: Look) -> None:
         """The current kind of drawing; what is not seen is not drawn."""
         snapshot, drawing = self.lab.snapshot, self.drawing
+        looks = (comparison.version, drawing, look.dark, look.colours["background"], len(snapshot.references))
+        key = (*looks, self._holder("charts").size, self.group_place if self.kind == "multiples" else None)
+        if key == self._chart_shown:
+            return
+        self._chart_shown = key
         content = overlay(comparison, snapshot, drawing, look)
         self.chart.show(content)
         title = Text(self._chart_title(comparison, drawing))
@@ -280,8 +289,8 @@ class CompareScreen(ComparePanes):
         elif self.kind == "bars":
             pane = self.query_one("#bars", TextPane)
             width = max(30, (pane.scrollable_content_region.width or self.app.size.width // 2))
-            key = (*content.key, width)
-            pane.show(bars_text(comparison, drawing, width, look, ascii_only=self.lab.ascii_charts), key)
+            said = bars_text(comparison, drawing, width, look, ascii_only=self.lab.ascii_charts)
+            pane.show(said, (*content.key, width))
 
     def _chart_title(self, comparison: ComparisonView, drawing: Drawing) -> str:
         options = drawing.options
