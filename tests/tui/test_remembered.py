@@ -49,7 +49,7 @@ async def test_a_damaged_file_is_as_good_as_none_and_is_mended(damage: bytes, da
         assert app.theme == "lab"
         await pilot.press("space")
         assert len(screen.marks) == 1
-    assert json.loads(path.read_text())["runs"]["marks"] == list(screen.marks)
+    assert json.loads(path.read_text())["runs"]["marks"] == list(app.marks)
 
 
 async def test_the_theme_is_remembered_for_the_person(database: Path, tmp_path: Path) -> None:
