@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,14 +22,22 @@ NAMES = ("emma", "olivia", "ava", "isabella", "sophia", "charlotte", "mia", "ame
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds the option that runs the long tests too."""
+    """Adds the options that run the long tests too."""
     parser.addoption("--full", action="store_true", help="run the tests that take long, too")
+    parser.addoption("--longest", action="store_true", help="run those too that take the better part of an hour")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """More processes than cores: a third of a test of the screen, or of a worker, is waiting."""
+    return max(2, (os.cpu_count() or 1) * 3 // 2)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skips what was not asked for, or what this machine cannot run, and says why."""
     if not config.getoption("--full"):
         _skip(items, "full", "takes long; runs with --full")
+    if not config.getoption("--longest"):
+        _skip(items, "longest", "takes very long; runs with --longest")
     if any(item.get_closest_marker("gpu") for item in items) and not _cuda():
         _skip(items, "gpu", "needs CUDA, which this machine lacks")
 

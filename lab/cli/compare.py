@@ -47,7 +47,10 @@ def compare(
     as_json: options.AsJson = False,
     database: options.Database = None,
 ) -> None:
-    """Compare runs, in groups of seeds, with a baseline: means, intervals, a verdict, and what is unfair."""
+    """Compare runs, in groups of seeds, with a baseline.
+
+    Means with intervals, a verdict in a sentence, and what is unfair about the comparison.
+    """
     from lab.analysis.comparison import parts
     from lab.cli.output import print_json
     from lab.cli.stored import stored_runs

@@ -18,7 +18,10 @@ def register(app: typer.Typer) -> None:
 def demo(
     anew: Annotated[bool, typer.Option("--new", help="Throw away what was done in the last copy.")] = False,
 ) -> None:
-    """Open a finished ladder that comes with lab: a copy, to look at and to play with."""
+    """Open a finished ladder that comes with lab.
+
+    It is a copy, to look at and to play with.
+    """
     from lab.cli.output import say
     from lab.store.demo import demo_copy
 

@@ -24,7 +24,10 @@ def export(
     as_json: options.AsJson = False,
     database: options.Database = None,
 ) -> None:
-    """Write runs to a file: CSV, JSON lines, or as .labrun one run complete, with its checkpoints."""
+    """Write runs to a file: CSV, JSON lines, or .labrun.
+
+    A .labrun file holds one run complete, with its checkpoints.
+    """
     from lab.cli.output import print_json
     from lab.cli.stored import stored_runs
     from lab.reports.compared_runs import runs_meant
@@ -58,7 +61,10 @@ def report(
     as_json: options.AsJson = False,
     database: options.Database = None,
 ) -> None:
-    """Write a report: the question, verdicts, charts, what is unfair, configs and samples, in one file."""
+    """Write a report on an experiment or on runs to one file.
+
+    The question, verdicts, charts, what is unfair, configs and samples.
+    """
     from lab.cli.output import print_json
     from lab.cli.stored import stored_runs
     from lab.reports.compared_runs import runs_meant
@@ -82,7 +88,10 @@ def import_runs(
     as_json: options.AsJson = False,
     database: options.Database = None,
 ) -> None:
-    """Take in runs from .labrun files, from anybody: each is checked in full first, and kept whole or not at all."""
+    """Take in runs from .labrun files, from anybody.
+
+    Each is checked in full first, and kept whole or not at all.
+    """
     from lab.cli.output import print_json
     from lab.cli.stored import opened
     from lab.reports.run_import import import_bundle

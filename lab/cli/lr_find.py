@@ -43,9 +43,10 @@ def lr_find(
     as_json: options.AsJson = False,
     database: options.Database = None,
 ) -> None:
-    """Find the learning rate: raise it while several seeds train, and see where the loss falls and where it breaks.
+    """Find the learning rate by raising it while a stage trains.
 
-    Kept as a run of kind lr-sweep. Ctrl-C pauses it; it begins again with: lab queue resume.
+    Several seeds tell where the loss falls and where it breaks. Kept as a run of kind lr-sweep. Ctrl-C pauses it; it
+    begins again with: lab queue resume.
     """
     from lab.cli.train import run_request
     from lab.queue.sweep_requests import SweepRequest, compose_sweep

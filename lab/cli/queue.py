@@ -48,7 +48,10 @@ def add(
     as_json: options.AsJson = False,
     database: options.Database = None,
 ) -> None:
-    """Queue runs: one of each stage and seed, or those of an experiment that are not trained yet."""
+    """Queue runs: one of each stage and seed, or an experiment's.
+
+    Of an experiment, those that are not trained yet.
+    """
     from dataclasses import replace
 
     from lab.cli.output import print_json, run_document

@@ -58,7 +58,7 @@ def list_runs(
 
 
 def show(run_name: options.RunName, as_json: options.AsJson = False, database: options.Database = None) -> None:
-    """Show one run: its figures, what is wrong with it, its config, what it wrote, its log."""
+    """Show one run: its figures, findings, config, samples, log."""
     from lab.cli.output import print_json
     from lab.cli.stored import stored_runs
 

@@ -157,6 +157,7 @@ def test_a_second_worker_is_refused_in_one_line(shared: Laboratory, worker: psut
 # The worker
 
 
+@pytest.mark.full
 def test_a_killed_workers_trainers_die_and_its_runs_go_on_with_the_next(
     alone: Laboratory, undisturbed: dict[str, Any]
 ) -> None:

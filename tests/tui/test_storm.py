@@ -28,7 +28,7 @@ from lab.tui.screens.help import HelpScreen
 from lab.tui.screens.runs import RunsScreen
 from lab.tui.widgets.run_table import RunTable
 
-SEEDS = range(1, 11)
+SEEDS = (1, *(pytest.param(seed, marks=pytest.mark.longest) for seed in range(2, 11)))
 SHORT_STORM, LONG_STORM = 120, 1000
 NARROWEST, WIDEST = (40, 10), (240, 70)
 PATIENCE_SECONDS = 180.0

@@ -489,4 +489,11 @@ class Lives(RuleBasedStateMachine):
 
 
 TestLives = Lives.TestCase
-TestLives.settings = settings(max_examples=40, stateful_step_count=30)
+TestLives.settings = settings(max_examples=20, stateful_step_count=30)
+
+
+@pytest.mark.full
+class TestManyLives(Lives.TestCase):  # type: ignore[misc, name-defined]
+    """The same, longer."""
+
+    settings = settings(max_examples=200, stateful_step_count=50)

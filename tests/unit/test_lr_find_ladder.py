@@ -17,7 +17,13 @@ from lab.training.lr_sweep import LRSweepTraining
 from tests.memory_recorder import MemoryRecorder
 from tests.unit.training_helpers import CPU
 
-STAGES = ("bigram", "linear", "single-head", "multi-head", "feed-forward", "blocks", "residual", "layernorm")
+STAGES = (
+    *("bigram", "linear"),
+    *(
+        pytest.param(stage, marks=pytest.mark.longest)
+        for stage in ("single-head", "multi-head", "feed-forward", "blocks", "residual", "layernorm")
+    ),
+)
 GRID = tuple(np.geomspace(1e-4, 1, 11).tolist())
 SHARE_OF_STEPS = 5
 

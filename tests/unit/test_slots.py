@@ -12,7 +12,7 @@ from lab.config.ladder import STAGES_BY_NAME, stage_config
 from lab.models.build import build_model
 from lab.queue.slots import approximate_parameters, approximate_step_arithmetic, cores, threads_for
 
-SMALL = [name for name in STAGES_BY_NAME if not name.startswith("scaled")]
+SMALL = [name for name in STAGES_BY_NAME if not name.startswith(("scaled", "modern"))]
 
 
 @pytest.mark.parametrize("stage", SMALL)

@@ -92,6 +92,7 @@ def test_as_many_runs_train_at_once_as_there_are_slots(store: RunStore, add: Add
     assert {run.threads for run in store.runs()} == {1}
 
 
+@pytest.mark.full
 def test_a_run_that_takes_every_slot_waits_for_them_and_is_not_overtaken(
     store: RunStore, add: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:
