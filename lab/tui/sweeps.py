@@ -135,8 +135,10 @@ def sweep_content(
     lines.append(Line(curve.lr, middle, colour, said_method(view)))
     if reading.useful is not None:
         low, high = reading.useful
-        under = bottom - 0.03 * (top - bottom)
-        lines.append(Line(np.array([low, high]), np.array([under, under]), look.colour("success"), "useful"))
+        inside = (curve.lr >= low) & (curve.lr <= high)
+        under = np.full(inside.sum(), bottom - 0.03 * (top - bottom))
+        success = look.colour("success")
+        bands.append(Band(curve.lr[inside], under, under, middle[inside], success, "useful"))
     marks = []
     for name, lr in sorted(reading.suggestions.items(), key=lambda pair: pair[1] != reading.suggestion):
         style = look.colour("accent" if lr == reading.suggestion else "text-muted")
