@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,11 +24,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds the options that run the long tests too."""
     parser.addoption("--full", action="store_true", help="run the tests that take long, too")
     parser.addoption("--longest", action="store_true", help="run those too that take the better part of an hour")
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """More processes than cores: a third of a test of the screen, or of a worker, is waiting."""
-    return max(2, (os.cpu_count() or 1) * 3 // 2)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
