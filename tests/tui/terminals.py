@@ -22,7 +22,7 @@ import pyte
 
 PATIENCE_SECONDS = 60.0
 LAB = [sys.executable, "-m", "lab"]
-OWN = {"LAB_DB", "COLORTERM", "NO_COLOR", "LC_ALL", "TMUX"}
+OWN = {"LAB_DB", "COLORTERM", "NO_COLOR", "LC_ALL", "TMUX", "COLUMNS", "LINES"}
 """What a test says itself, whatever terminal it was started in."""
 KEYS = {"enter": "\r", "escape": "\x1b", "tab": "\t", "down": "\x1b[B", "space": " "}
 

@@ -88,7 +88,7 @@ def lab_app(path: Path) -> LabApp:
     return LabApp(path, clock=lambda: NOW)
 
 
-async def until(pilot: Any, condition: Callable[[], object], seconds: float = 10.0) -> None:
+async def until(pilot: Any, condition: Callable[[], object], seconds: float = 40.0) -> None:
     """Waits for a condition. Raises `AssertionError` where it does not come about."""
     give_up_at = time.monotonic() + seconds
     while not condition():
