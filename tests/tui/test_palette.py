@@ -26,7 +26,7 @@ async def search(pilot: Any, words: str, shown: str) -> None:
 
 @pytest.mark.parametrize(
     ("synonym", "action"),
-    [("logarithm", "log y"), ("sweep", "experiment"), ("dev", "baseline"), ("block size", "new run")],
+    [("logarithm", "log y"), ("sweep", "learning rate"), ("dev", "baseline"), ("block size", "new run")],
 )
 async def test_synonyms(synonym: str, action: str, database: Path) -> None:
     app = lab_app(database)
