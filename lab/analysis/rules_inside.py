@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lab.analysis.seen import Finding, Histograms, Seen, layer_name
+from lab.analysis.seen import Finding, Histograms, Seen, hidden_parts, layer_name
 from lab.config.diagnostics import Kind
 from lab.config.run_config import RunConfig
 
@@ -22,6 +22,9 @@ VANISHING = 10.0
 """Factor by which the deviation of gradients may fall from the last layer down to the first."""
 LARGEST_UPDATE = -1.25
 """log10 of the update:data ratio, the median weight's, at any step; about −3 is the lectures' advice."""
+OWN_GAINS = {"tanh": 5 / 3}
+GAIN_OF_RELU = math.sqrt(2)
+"""The gains at which nonlinearities keep the size of what passes through them (He et al. 2015; makemore, part 3)."""
 LEAST_ENTROPY = 0.7
 """Share of the largest possible entropy that attention must have before it has learned anything."""
 
@@ -33,11 +36,11 @@ def saturated(seen: Seen) -> Finding | None:
         return None
     return Finding(
         "saturated",
-        f"{layer_name(worst.tensor)} tanh {worst.value:.0%} saturated: little gradient passes through it",
+        f"{_named(seen, worst.tensor)} tanh {worst.value:.0%} saturated: little gradient passes through it",
         f"{worst.value:.0%} of its outputs lie beyond ±0.97 at step {worst.step:,}{worst.also(SATURATED_SHARE)}",
         worst.tensor,
         worst.step,
-        "smaller weights before it: --set init=kaiming, or a smaller activation_gain",
+        "smaller weights before it: " + _rescaled(seen.config, "smaller"),
     )
 
 
@@ -48,7 +51,7 @@ def dead(seen: Seen) -> Finding | None:
         return None
     return Finding(
         "dead",
-        f"{layer_name(worst.tensor)} ReLU {worst.value:.0%} dead: nothing in the batch activates them",
+        f"{_named(seen, worst.tensor)} ReLU {worst.value:.0%} dead: nothing in the batch activates them",
         f"{worst.value:.0%} of them are zero at every position of the batch at step {worst.step:,}"
         + worst.also(DEAD_SHARE),
         worst.tensor,
@@ -67,12 +70,12 @@ def shrinking(seen: Seen) -> Finding | None:
         return None
     return Finding(
         "shrinking",
-        f"activations shrink from {first:.2g} in {layer_name(depth[0].tensor)} to {last:.2g} in "
-        f"{layer_name(depth[-1].tensor)}: the gain is too small",
+        f"activations shrink from {first:.2g} in {_named(seen, depth[0].tensor)} to {last:.2g} in "
+        f"{_named(seen, depth[-1].tensor)}: the gain is too small",
         "their deviations at the start are " + ", ".join(f"{of.stds[0]:.2g}" for of in depth),
         depth[-1].tensor,
         int(depth[-1].steps[0]),
-        "--set init=kaiming with the nonlinearity's own activation_gain (5/3 for tanh), or skip connections and norms",
+        "larger weights: " + _rescaled(seen.config, "larger"),
     )
 
 
@@ -86,12 +89,14 @@ def vanishing(seen: Seen) -> Finding | None:
         return None
     return Finding(
         "vanishing",
-        f"gradients fall by {_power_of_ten(last / first)} from {layer_name(depth[-1].tensor)} down to "
-        f"{layer_name(depth[0].tensor)}: the first layers hardly learn",
+        f"gradients fall by {_power_of_ten(last / first)} from {_named(seen, depth[-1].tensor)} down to "
+        f"{_named(seen, depth[0].tensor)}: the first layers hardly learn",
         "their deviations at the start are, from the first layer up, " + ", ".join(f"{of.stds[0]:.1e}" for of in depth),
         depth[0].tensor,
         int(depth[0].steps[0]),
-        "skip connections and norms: --set residual=true norm=pre; or a larger activation_gain",
+        "skip connections and norms: --set residual=true --set norm=pre"
+        if seen.config.model == "transformer"
+        else "larger weights: " + _rescaled(seen.config, "larger"),
     )
 
 
@@ -130,7 +135,7 @@ def peaked_attention(seen: Seen) -> Finding | None:
         return None
     return Finding(
         "peaked-attention",
-        f"{layer_name(worst.tensor)} attends to few places before it has learned anything: q·k is too large",
+        f"{_named(seen, worst.tensor)} attends to few places before it has learned anything: q·k is too large",
         f"its entropy is {worst.means[0]:.0%} of the largest possible at step {int(worst.steps[0]):,}",
         worst.tensor,
         int(worst.steps[0]),
@@ -171,10 +176,27 @@ def _in_depth(seen: Seen, kind: Kind) -> list[Histograms]:
     return [of for of in of_kind if of.tensor in nonlinear]
 
 
+def _named(seen: Seen, tensor: str) -> str:
+    return layer_name(tensor, hidden_parts(seen.config.dropout))
+
+
+def _rescaled(config: RunConfig, way: str) -> str:
+    """What makes the weights before the nonlinearities smaller or larger."""
+    if config.model == "transformer":
+        return "skip connections and norms: --set residual=true --set norm=pre"
+    own = OWN_GAINS.get(config.activation, GAIN_OF_RELU)
+    if config.init != "kaiming":
+        return "--set init=kaiming"
+    gain = own if config.activation_gain is None else config.activation_gain
+    if gain > own if way == "smaller" else gain < own:
+        return f"--set activation_gain={own:.3g}, which keeps the size of what passes {config.activation}"
+    return f"a {way} activation_gain than {gain:.3g}"
+
+
 def _is_nonlinearity(tensor: str, config: RunConfig) -> bool:
     """Whether a tensor is a nonlinearity's output: of each hidden layer of an MLP, the second part."""
     first, _, place = tensor.partition(".")
-    return first == "hidden" and place.isdecimal() and int(place) % (3 if config.dropout else 2) == 1
+    return first == "hidden" and place.isdecimal() and int(place) % hidden_parts(config.dropout) == 1
 
 
 def _power_of_ten(value: float) -> str:

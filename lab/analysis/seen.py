@@ -80,11 +80,16 @@ class Finding:
         return dict(vars(self))
 
 
-def layer_name(tensor: str) -> str:
+def hidden_parts(dropout: float | None) -> int:
+    """Modules of each hidden layer of an MLP: its linear map, its nonlinearity, and a dropout where there is some."""
+    return 3 if dropout else 2
+
+
+def layer_name(tensor: str, parts_of_hidden: int = 2) -> str:
     """A tensor's place in words: `blocks.1.feed_forward.activation` is "block 2's feed-forward"."""
     parts = tensor.split(".")
     if parts[0] == "hidden" and len(parts) > 1:
-        return f"layer {int(parts[1]) // 2 + 1}"
+        return f"layer {int(parts[1]) // parts_of_hidden + 1}"
     if parts[0] != "blocks" or len(parts) < 2:
         return tensor
     block = f"block {int(parts[1]) + 1}"

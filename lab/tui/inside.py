@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.text import Text
 
+from lab.analysis.histograms import bin_edges
 from lab.analysis.seen import Finding
 from lab.config.diagnostics import BINS, OCTAVES, Kind
 from lab.text import clip
@@ -36,11 +37,12 @@ LECTURES_RATIO = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class InsideFacts:
-    """What was read of a run's inside."""
+    """What was read of a run's inside; `parts` are the modules of each hidden layer of its model."""
 
     key: tuple[object, ...]
     histograms: tuple[TensorHistograms, ...] = ()
     findings: tuple[Finding, ...] = ()
+    parts: int = 2
 
     def of_kind(self, kind: Kind) -> list[TensorHistograms]:
         """The histograms of one kind, in the model's order."""
@@ -52,13 +54,14 @@ def place_at(histograms: TensorHistograms, step: int) -> int:
     return max(0, int(np.searchsorted(histograms.first_steps, step, side="right")) - 1)
 
 
-def shown_name(tensor: str) -> str:
+def shown_name(tensor: str, parts_of_hidden: int = 2) -> str:
     """A layer's name, short: `blocks.0.feed_forward.hidden` is "1 · ff hidden", the first 1 its block's number."""
     parts = tensor.replace("feed_forward", "ff").replace("_", "-").split(".")
     if parts[0] == "blocks" and len(parts) > 1:
         return " · ".join([str(int(parts[1]) + 1), " ".join(parts[2:]) or "block"])
     if parts[0] == "hidden" and len(parts) > 1:
-        return f"{int(parts[1]) // 2 + 1} · {'nonlinearity' if int(parts[1]) % 2 else 'linear'}"
+        layer, part = divmod(int(parts[1]), parts_of_hidden)
+        return f"{layer + 1} · {'nonlinearity' if part else 'linear'}"
     return " ".join(parts)
 
 
@@ -94,7 +97,8 @@ def view_chart(view: str, facts: InsideFacts, step: int, look: Look) -> ChartCon
 
 def _update_lines(facts: InsideFacts, look: Look) -> tuple[list[Line], list[Reference]]:
     updates = facts.of_kind("updates")
-    curves = [(shown_name(of.tensor.removesuffix(".weight")), of.steps, 10.0**of.log10_ratios) for of in updates]
+    names = [shown_name(of.tensor.removesuffix(".weight"), facts.parts) for of in updates]
+    curves = [(name, of.steps, 10.0**of.log10_ratios) for name, of in zip(names, updates, strict=True)]
     return _lines(curves, look), [Reference("1e-3", LECTURES_RATIO)]
 
 
@@ -103,7 +107,8 @@ def _share_lines(facts: InsideFacts, look: Look) -> tuple[list[Line], list[Refer
     for of in facts.of_kind("activations"):
         for word, share in (("tanh", of.saturated), ("ReLU", of.dead)):
             if np.isfinite(share).any():
-                curves.append((f"{shown_name(of.tensor)} {word}", of.steps, share))
+                name = shown_name(of.tensor, facts.parts).removesuffix(" nonlinearity").removesuffix(" activation")
+                curves.append((f"{name} {word}", of.steps, share))
     return _lines(curves, look), []
 
 
@@ -119,7 +124,7 @@ def _layers(facts: InsideFacts, step: int, width: int, look: Look) -> Text:
     """A histogram of each layer's activations, and its figures."""
     said = Text(no_wrap=True)
     layers = facts.of_kind("activations")
-    names, drawing = _columns(layers, width)
+    names, drawing = _columns(layers, facts, width)
     octaves = max((_octaves_held(of.counts[place_at(of, step)]) for of in layers if of.edges == "log2-20"), default=1)
     for of, name in zip(layers, names, strict=True):
         place = place_at(of, step)
@@ -141,17 +146,19 @@ def _octaves_held(counts: np.ndarray) -> int:
 def _over_time(facts: InsideFacts, step: int, width: int, look: Look) -> Text:
     """Of each layer, sizes upwards and steps to the right, the darker the more; the step's column stands out."""
     said = Text(no_wrap=True)
+    said.append("upwards larger values; of tanh from −1 to 1\n", "dim")
     layers = facts.of_kind("activations")
-    names, drawing = _columns(layers, width)
+    names, drawing = _columns(layers, facts, width)
     for of, name in zip(layers, names, strict=True):
-        cells = _heat(of, HEAT_ROWS)  # (rows, S)
+        cells, ends = _heat(of, HEAT_ROWS)  # (rows, S)
         held = place_at(of, step)
         spread = np.linspace(0, len(of), drawing + 1)[:-1].astype(int)  # a snapshot for each column
+        here = int(np.searchsorted(spread, held, side="right")) - 1
         for row in range(HEAT_ROWS):
             named = row == HEAT_ROWS // 2
-            said.append(f"{name if named else ' ' * len(name)} ")
-            for place in spread:
-                style = look.colour("accent") if place == held else look.colour("primary")
+            said.append(f"{name if named else ends.get(row, '').rjust(len(name))} ", "" if named else "dim")
+            for column, place in enumerate(spread):
+                style = look.colour("accent") if column == here else look.colour("primary")
                 said.append(SHADES[cells[row, place]], style)
             said.append(f" {_figures(of, held)}\n" if named else "\n", look.colour("text-muted"))
         said.append("\n")
@@ -162,7 +169,7 @@ def _gradients(facts: InsideFacts, step: int, width: int, look: Look) -> Text:
     """How large the gradients of each layer's output are, on a logarithmic scale that all layers share."""
     said = Text(no_wrap=True)
     layers = facts.of_kind("gradients")
-    names, drawing = _columns(layers, width)
+    names, drawing = _columns(layers, facts, width)
     sizes = np.array([of.stds[place_at(of, step)] for of in layers])
     seen = sizes[np.isfinite(sizes) & (sizes > 0)]
     if not len(seen):
@@ -208,20 +215,22 @@ def _bars(counts: np.ndarray, width: int) -> str:
     return "".join(BARS[height] for height in heights)
 
 
-def _heat(of: TensorHistograms, rows: int) -> np.ndarray:
-    """Shades (rows, S), the largest above, each snapshot by its own fullest row.
+def _heat(of: TensorHistograms, rows: int) -> tuple[np.ndarray, dict[int, str]]:
+    """Shades (rows, S), the largest above, each snapshot by its own fullest row; what the outermost rows reach to.
 
     Of a logarithmic axis the sizes, whatever the sign; of it all as much as holds some of the values.
     """
-    counts = of.counts[:, : BINS - 1]
+    counts, edges = of.counts[:, : BINS - 1], bin_edges(of.edges)
     if of.edges.startswith("log2"):  # the bin of zero, then octave by octave both signs
+        edges = np.concatenate([[0.0], edges[OCTAVES + 1 :]])
         counts = np.concatenate([counts[:, [OCTAVES]], counts[:, OCTAVES - 1 :: -1] + counts[:, OCTAVES + 1 :]], axis=1)
     held = np.flatnonzero((counts / np.maximum(counts.sum(axis=1, keepdims=True), 1) > RARE).any(axis=0))
     if not len(held):
-        return np.zeros((rows, len(counts)), dtype=int)
+        return np.zeros((rows, len(counts)), dtype=int), {}
     shares = _condensed(counts[:, held[0] : held[-1] + 1], rows)  # (S, rows)
     most = np.maximum(shares.max(axis=1, keepdims=True), 1e-9)
-    return np.ceil(shares / most * (len(SHADES) - 1)).astype(int).T[::-1]
+    ends = {0: f"{edges[held[-1] + 1]:.2g}", rows - 1: f"{edges[held[0]]:.2g}".replace("-1", "−1")}
+    return np.ceil(shares / most * (len(SHADES) - 1)).astype(int).T[::-1], ends
 
 
 def _condensed(counts: np.ndarray, width: int) -> np.ndarray:
@@ -232,9 +241,9 @@ def _condensed(counts: np.ndarray, width: int) -> np.ndarray:
     return np.diff(at_edges, axis=1)
 
 
-def _columns(layers: Sequence[TensorHistograms], width: int) -> tuple[list[str], int]:
+def _columns(layers: Sequence[TensorHistograms], facts: InsideFacts, width: int) -> tuple[list[str], int]:
     """The layers' names, all as wide as the widest of them, and how wide a drawing may be beside them."""
-    names = [shown_name(of.tensor) for of in layers]
+    names = [shown_name(of.tensor, facts.parts) for of in layers]
     widest = min(max((len(name) for name in names), default=0), WIDEST_NAME)
     drawing = int(np.clip(width - widest - FIGURES_WIDTH - 2, NARROWEST_DRAWING, BINS - 1))
     return [clip(name, widest).ljust(widest) for name in names], drawing

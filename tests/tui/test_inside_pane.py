@@ -17,7 +17,7 @@ from lab.store import lifecycle
 from lab.store.histograms import read_histograms
 from lab.store.recorder import RunRecorder
 from lab.store.run_store import DatasetFacts, NewRun, RunRow, RunStore
-from lab.tui.inside import CHARTED, VIEWS, InsideFacts, place_at, shown_name, view_chart
+from lab.tui.inside import CHARTED, VIEWS, InsideFacts, place_at, shown_name, view_chart, view_text
 from lab.tui.widgets.inside_pane import InsidePane
 from lab.tui.widgets.loss_chart import LossChart
 from lab.tui.widgets.run_columns import Look
@@ -109,6 +109,22 @@ async def test_every_view_shows_what_was_recorded(store: RunStore, size: tuple[i
         assert "findings (1)" in said(app)
 
 
+async def test_over_time_the_axis_is_told_and_the_step_stands_out(store: RunStore) -> None:
+    run = recorded(store, (1, 20, 40))
+    app = PaneApp(store)
+    async with app.run_test(size=(66, 30)) as pilot:
+        pane = await shown(pilot, run, 40)
+        facts = pane.facts
+        assert facts is not None
+        lines = view_text("over time", facts, 40, 60, Look()).plain.splitlines()
+        ends = [line.split()[0] for line in lines if line.strip().startswith(("1 █", "−1 █"))]
+        assert ends == ["1", "−1"]
+        accent = Look().colour("accent")
+        text = view_text("over time", facts, 40, 60, Look())
+        marked = [text.plain[span.start] for span in text.spans if span.style == accent]
+        assert marked.count("█") >= 2
+
+
 async def test_the_step_cursor_moves_the_histograms(store: RunStore) -> None:
     run = recorded(store, (1, 20, 40))
     app = PaneApp(store)
@@ -172,4 +188,5 @@ def test_names_are_short() -> None:
     assert shown_name("blocks.0.feed_forward.activation") == "1 · ff activation"
     assert shown_name("blocks.2") == "3 · block"
     assert shown_name("hidden.3") == "2 · nonlinearity"
+    assert shown_name("hidden.4", parts_of_hidden=3) == "2 · nonlinearity"
     assert shown_name("token_embedding") == "token-embedding"

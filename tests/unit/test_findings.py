@@ -232,6 +232,26 @@ def test_the_deadest_layer_is_named_and_the_others_counted() -> None:
     assert "and 1 of 2 other layers are too" in found.evidence
 
 
+@pytest.mark.parametrize(
+    ("settings", "share", "remedy"),
+    [
+        ({}, 0.9, "smaller weights before it: --set init=kaiming"),
+        ({"init": "kaiming", "activation_gain": 3}, 0.9, "--set activation_gain=1.67, which keeps the size"),
+        ({"init": "kaiming"}, 0.9, "a smaller activation_gain than 1.67"),
+    ],
+)
+def test_a_remedy_is_one_that_the_config_can_take(settings: dict[str, Any], share: float, remedy: str) -> None:
+    layer = OneTensor("hidden.1", "activations", {"saturated": [share]})
+    [found] = findings(seen(stage_config("mlp", settings=settings), histograms=[layer]))
+    assert remedy in found.remedy
+
+
+def test_a_layer_behind_dropout_is_counted_right() -> None:
+    layers = [OneTensor(f"hidden.{place}", "activations", {"saturated": [share]}) for place, share in ((1, 0), (4, 1))]
+    [found] = findings(seen(stage_config("mlp", settings={"dropout": 0.1}), histograms=layers))
+    assert found.text.startswith("layer 2 tanh 100% saturated")
+
+
 def test_updates_that_are_not_numbers_are_no_evidence() -> None:
     assert not rules(seen(histograms=[OneTensor("head.weight", "updates", {"log10_ratios": [np.nan, np.nan]})]))
     assert rules(seen(histograms=[OneTensor("head.weight", "updates", {"log10_ratios": [np.nan, -0.9]})])) == {
@@ -292,3 +312,4 @@ def test_a_tensor_has_a_name_in_words() -> None:
         "head": "head",
     }
     assert {tensor: layer_name(tensor) for tensor in names} == names
+    assert layer_name("hidden.4", parts_of_hidden=3) == "layer 2"

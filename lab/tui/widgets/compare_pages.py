@@ -12,6 +12,7 @@ from rich.text import Text
 
 from lab import text
 from lab.analysis.config_diff import MISSING
+from lab.analysis.seen import hidden_parts
 from lab.config.diagnostics import BINS, OCTAVES, Kind
 from lab.tui.comparisons import ComparisonView
 from lab.tui.inside import place_at, shown_name
@@ -210,7 +211,7 @@ def inside_text(
         _append_layer(said, (one, other), runs, steps, width, look)
     for mine, its, run in ((of_kind[0], of_kind[1], runs[0]), (of_kind[1], of_kind[0], runs[1])):
         names = {each.tensor for each in its}
-        alone = [shown_name(each.tensor) for each in mine if each.tensor not in names]
+        alone = [shown_name(each.tensor, _parts_of_hidden(run)) for each in mine if each.tensor not in names]
         if alone and all(read):
             said.append(f"only in {text.literal(run.name)}: {', '.join(alone)}\n", muted)
     return said
@@ -244,7 +245,7 @@ def _append_layer(
 ) -> None:
     """One layer's two histograms as a picture, its name and figures over it, its axis below."""
     places = [place_at(of, steps[run.id]) for of, run in zip(pair, runs, strict=True)]
-    said.append(shown_name(pair[0].tensor), "bold")
+    said.append(shown_name(pair[0].tensor, _parts_of_hidden(runs[0])), "bold")
     for of, place, run in zip(pair, places, runs, strict=True):
         said.append(f"  σ {of.stds[place]:.2g}", look.colour_of(run.id))
         for word, share in (("saturated", of.saturated[place]), ("dead", of.dead[place])):
@@ -263,6 +264,10 @@ def _append_layer(
     said.append_text(superimposed(shares[0], shares[1], colours, HISTOGRAM_ROWS, cell))
     said.append(_axis(pair[0].edges, octaves, cell * len(shares[0])), look.colour("text-muted"))
     said.append("\n\n")
+
+
+def _parts_of_hidden(run: Any) -> int:
+    return hidden_parts(run.settings.get("dropout"))
 
 
 def _octaves(counts: np.ndarray) -> int:

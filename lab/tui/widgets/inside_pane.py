@@ -87,6 +87,7 @@ class InsidePane(Container, can_focus=True):
         reader = self.app.reader  # type: ignore[attr-defined]
 
         def work() -> None:
+            from lab.analysis.seen import hidden_parts
             from lab.reports.run_findings import findings_of
             from lab.store.histograms import read_histograms
 
@@ -95,7 +96,8 @@ class InsidePane(Container, can_focus=True):
                 found = findings_of(reader.store(), run, histograms)
             except LabError:
                 return  # the reader meets the same, and says so at the top
-            self.post_message(self.InsideRead(InsideFacts(key, tuple(histograms), found)))
+            parts = hidden_parts(run.settings.get("dropout"))
+            self.post_message(self.InsideRead(InsideFacts(key, tuple(histograms), found, parts)))
 
         self.run_worker(work, thread=True, exclusive=True, group="inside", exit_on_error=False)
 
