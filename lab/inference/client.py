@@ -12,13 +12,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.errors import WorkerError
+from lab.inference.figures import Page
 from lab.inference.protocol import (
+    InspectRequest,
     SampleRequest,
     Speed,
     SpeedRequest,
     Token,
+    answered_page,
     decode,
     encode,
+    inspect_message,
+    progress_of,
     request_id_of,
     sample_message,
     speed_of,
@@ -41,6 +46,9 @@ class Listener:
     started: Callable[[], object] = _nothing
     """Its turn has come: torch is loaded, and what was asked before is answered."""
     speed: Callable[[Speed], object] = _nothing
+    progress: Callable[[int, int], object] = _nothing
+    """How much of the work is done, and of how much; a view that takes long says so several times a second."""
+    page: Callable[[Page], object] = _nothing
 
 
 class InferenceClient:
@@ -64,6 +72,13 @@ class InferenceClient:
     def measure(self, request: SpeedRequest, listener: Listener) -> int:
         """Asks how long a config trains here; returns the request's id. Raises `WorkerError`."""
         return self._ask(lambda request_id: speed_request_message(request_id, request), listener)
+
+    def inspect(self, request: InspectRequest, listener: Listener) -> int:
+        """Asks for a view of a run; returns the request's id, by which it can be cancelled. Raises `WorkerError`.
+
+        The listener hears `progress` now and then, then `page` and `done`, or `failed`; after a cancel `done` alone.
+        """
+        return self._ask(lambda request_id: inspect_message(request_id, request), listener)
 
     def measured(self, request: SpeedRequest) -> Speed:
         """How long a config trains here; waits for the answer. Raises `WorkerError` where there is none."""
@@ -179,6 +194,10 @@ class _Helper:
             listener.token(token_of(message))
         elif "speed" in message:
             listener.speed(speed_of(message))
+        elif "progress" in message:
+            listener.progress(*progress_of(message))
+        elif "page" in message:
+            listener.page(answered_page(message))
         elif "started" in message:
             listener.started()
         else:

@@ -1,17 +1,19 @@
 """What the screen and the torch helper say to each other: one JSON object a line, requests in, answers out. No torch.
 
-A request has an `id`, and its answers carry it: `started` when its turn comes, any number of `token` or `speed`
-answers, then one with `done` or `error`. `{"cancel": id}` ends a request early; it still answers `done`. What has no id
-is passed over.
+A request has an `id`, and its answers carry it: `started` when its turn comes, any number of `token`, `speed`,
+`progress` or `page` answers, then one with `done` or `error`. `{"cancel": id}` ends a request early; it still answers
+`done`. What has no id is passed over.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from lab.errors import UsageError
+from lab.inference.figures import Page, page_document, page_of
+from lab.inference.views import InspectOptions
 
 LARGEST_LINE = 16 * 2**20
 """Characters; a longer line is no message."""
@@ -67,6 +69,17 @@ class Speed:
     device: str
     precision: str
     threads: int
+
+
+@dataclass(frozen=True)
+class InspectRequest:
+    """One view of a stored run's checkpoint: best, last or a step."""
+
+    database: str
+    run_id: str
+    view: str
+    checkpoint: str = "best"
+    options: InspectOptions = field(default_factory=InspectOptions)
 
 
 @dataclass(frozen=True)
@@ -164,6 +177,49 @@ def speed_message(request_id: int, speed: Speed) -> dict[str, Any]:
 def speed_of(message: dict[str, Any]) -> Speed:
     """The speed that an answer carries. Raises `KeyError` or `TypeError` where it carries none."""
     return Speed(**message["speed"])
+
+
+def inspect_request_of(message: dict[str, Any]) -> InspectRequest:
+    """The question for a view that a message holds. Raises `UsageError` where it makes no sense."""
+    values = dict(message["inspect"]) if isinstance(message.get("inspect"), dict) else {}
+    given = values.pop("options", {})
+    if not isinstance(given, dict) or not values.keys() >= {"database", "run_id", "view"}:
+        raise UsageError("the request makes no sense: it asks for nothing")
+    if not values.keys() <= {"database", "run_id", "view", "checkpoint"}:
+        raise UsageError("the request makes no sense: it has other fields")
+    kinds = {each.name: type(each.default) for each in fields(InspectOptions)}
+    if not given.keys() <= kinds.keys() or not all(isinstance(value, str) for value in values.values()):
+        raise UsageError("the request makes no sense: it has other fields")
+    for name, value in given.items():
+        if type(value) is not kinds[name]:
+            raise UsageError(f"the request makes no sense: {name}={value!r}")
+    return InspectRequest(**values, options=InspectOptions(**given))
+
+
+def inspect_message(request_id: int, request: InspectRequest) -> dict[str, Any]:
+    """A question for a view, ready to be encoded."""
+    return {"id": request_id, "inspect": asdict(request)}
+
+
+def progress_message(request_id: int, done: int, total: int) -> dict[str, Any]:
+    """An answer that says how far the work is."""
+    return {"id": request_id, "progress": [done, total]}
+
+
+def progress_of(message: dict[str, Any]) -> tuple[int, int]:
+    """How far the work is, and of how much. Raises `KeyError`, `ValueError` or `TypeError` where it does not say."""
+    done, total = message["progress"]
+    return int(done), int(total)
+
+
+def page_message(request_id: int, page: Page) -> dict[str, Any]:
+    """An answer with a page."""
+    return {"id": request_id, "page": page_document(page)}
+
+
+def answered_page(message: dict[str, Any]) -> Page:
+    """The page that an answer carries. Raises `KeyError` or `TypeError` where it carries none."""
+    return page_of(message["page"])
 
 
 def token_message(request_id: int, token: Token) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import math
 import queue
 import sys
 import threading
-from collections import OrderedDict
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -22,6 +22,8 @@ from lab.config.run_config import from_json
 from lab.datasets.dataset import load_dataset
 from lab.datasets.tokenizer import CharacterTokenizer
 from lab.errors import LabError
+from lab.inference.inspection.inspector import Inspector
+from lab.inference.loaded import LoadedModels
 from lab.inference.protocol import (
     Likelihood,
     SampleRequest,
@@ -30,6 +32,9 @@ from lab.inference.protocol import (
     Token,
     decode,
     encode,
+    inspect_request_of,
+    page_message,
+    progress_message,
     request_id_of,
     sample_request_of,
     speed_message,
@@ -37,15 +42,12 @@ from lab.inference.protocol import (
     token_message,
 )
 from lab.inference.sampling import SamplingOptions, next_probabilities, stream_logits
-from lab.inference.stored import read_stored_checkpoint
-from lab.store.checkpoints import choose_checkpoint
 from lab.store.location import dataset_library
-from lab.store.run_store import RunStore
 from lab.training.checkpoint import Checkpoint
 from lab.training.speed import measure_speed
 
-MODELS_KEPT = 4
 LIKELIEST_SHOWN = 12
+_SECONDS_BETWEEN_PROGRESS = 0.1
 
 
 class Server:
@@ -55,8 +57,8 @@ class Server:
         self._requests, self._answers = requests, answers
         self._waiting: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._cancelled: set[int] = set()
-        self._stores: dict[str, RunStore] = {}
-        self._models: OrderedDict[tuple[str, str], tuple[Checkpoint, nn.Module]] = OrderedDict()
+        self._loaded = LoadedModels()
+        self._inspector = Inspector(self._loaded)
 
     def serve(self) -> None:
         """Answers until the requests end."""
@@ -90,6 +92,8 @@ class Server:
                     break
                 self._answer(answer)
             self._answer({"id": request_id, "done": True})
+        except _Cancelled:
+            self._answer({"id": request_id, "done": True})
         except LabError as error:
             self._answer({"id": request_id, "error": str(error)})
         except (SQLAlchemyError, OSError, RuntimeError) as error:  # a database that is gone; torch's own
@@ -108,28 +112,34 @@ class Server:
             if request_id not in self._cancelled:
                 yield speed_message(request_id, _measured(request))
             return
+        if "inspect" in message:
+            yield page_message(request_id, self._inspector.page(inspect_request_of(message), self._teller(request_id)))
+            return
         for token in self._sample(sample_request_of(message)):
             yield token_message(request_id, token)
 
     def _sample(self, request: SampleRequest) -> Iterator[Token]:
-        checkpoint, model = self._model(request)
+        loaded = self._loaded.model(request.database, request.run_id, request.checkpoint)
         for number in range(request.count):
-            yield from _text(checkpoint, model, request, number)
+            yield from _text(loaded.checkpoint, loaded.module, request, number)
 
-    def _model(self, request: SampleRequest) -> tuple[Checkpoint, nn.Module]:
-        """The model of a request, kept for the next; read again where the checkpoint that is meant has changed."""
-        if request.database not in self._stores:
-            self._stores[request.database] = RunStore.open(Path(request.database))
-        store = self._stores[request.database]
-        row = choose_checkpoint(store, store.run(request.run_id), request.checkpoint)
-        key = (request.database, row.sha256)
-        if key not in self._models:
-            checkpoint = read_stored_checkpoint(store, row)
-            self._models[key] = (checkpoint, checkpoint.model())
-        self._models.move_to_end(key)
-        while len(self._models) > MODELS_KEPT:
-            self._models.popitem(last=False)
-        return self._models[key]
+    def _teller(self, request_id: int) -> Callable[[int, int], None]:
+        """What long work calls with how far it is: now and then it is passed on, and a cancelled request ends here."""
+        told_at = -math.inf
+
+        def tell(done: int, total: int) -> None:
+            nonlocal told_at
+            if request_id in self._cancelled:
+                raise _Cancelled
+            if done == total or time.monotonic() - told_at >= _SECONDS_BETWEEN_PROGRESS:
+                told_at = time.monotonic()
+                self._answer(progress_message(request_id, done, total))
+
+        return tell
+
+
+class _Cancelled(Exception):  # noqa: N818 (it is no error)
+    """Nobody waits for this request any more."""
 
 
 def _measured(request: SpeedRequest) -> Speed:
