@@ -44,6 +44,10 @@ class StoreError(LabError):
     """The database cannot be used: unwritable, foreign, corrupt, or of a newer lab."""
 
 
+class StorageError(StoreError):
+    """The disk is full, read-only or failing: what is stored is whole, and more is when there is room."""
+
+
 class RunNotFoundError(UsageError):
     """No run, or more than one, goes by that id or name."""
 

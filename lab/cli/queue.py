@@ -110,6 +110,7 @@ def list_queue(as_json: options.AsJson = False, database: options.Database = Non
             training = [run for by in ("worker", "command") for run in lifecycle.training_runs(store, by)]
             waiting = lifecycle.waiting_runs(store)
             say_where_paused(store)
+            say_where_storage_fails(store)
     if as_json:
         print_json([run_document(run) for run in (*training, *waiting)])
     elif training or waiting:
@@ -265,6 +266,17 @@ def say_where_paused(store: RunStore) -> None:
 
     if lifecycle.queue_paused(store):
         say("the queue is paused; let it go on with: lab queue resume")
+
+
+def say_where_storage_fails(store: RunStore) -> None:
+    """Says so where training waits for the disk."""
+    from lab.cli.output import say
+    from lab.store import lifecycle
+    from lab.store.storage import problem_seen
+
+    problem = lifecycle.storage_problem(store) or problem_seen(store.database.path)
+    if problem:
+        say(f"training waits: {problem}; it goes on when there is room")
 
 
 def _say_what_would_be(new: Sequence[NewRun], as_json: bool) -> None:

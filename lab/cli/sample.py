@@ -41,16 +41,19 @@ def sample(
         raise UsageError(f"--seed {seed}: must be from 0 to 2^63 - 1")
     import time
 
+    from lab.cli.output import say
     from lab.cli.stored import stored_runs
 
     with stored_runs(database) as store:
         run = store.resolve(run_name)
         from lab.inference.sampling import SamplingOptions, sample_texts
         from lab.inference.stored import read_stored_checkpoint
-        from lab.store.checkpoints import choose_checkpoint
+        from lab.store.checkpoints import sound_checkpoint
 
         options_ = SamplingOptions(temperature, top_k, top_p, seed)
-        row = choose_checkpoint(store, run, checkpoint)
+        row, damage = sound_checkpoint(store, run, checkpoint)
+        if damage:
+            say(damage)
         stored = read_stored_checkpoint(store, row)
     from lab.datasets.tokenizer import CharacterTokenizer
 

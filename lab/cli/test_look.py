@@ -28,15 +28,17 @@ def look_at_test_split(
     Each look is recorded and counted beside the figure ever after: choose by val, look here once.
     """
     from lab.cli.compare import confirmed_or_refused
-    from lab.cli.output import print_json
+    from lab.cli.output import print_json, say
     from lab.cli.stored import stored_runs
-    from lab.store.checkpoints import choose_checkpoint
+    from lab.store.checkpoints import sound_checkpoint
     from lab.store.test_looks import looks_at, record_look
     from lab.text import choices, literal, loss, plural
 
     with stored_runs(database) as store:
         run = store.resolve(run_name)
-        row = choose_checkpoint(store, run, checkpoint)
+        row, damage = sound_checkpoint(store, run, checkpoint)
+        if damage:
+            say(damage)
         before = looks_at(store, [run.id]).get(run.id, [])
         from lab.inference.test_split import check_has_test_split, loss_on_test_split
 

@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lab.cli import options
-from lab.errors import UsageError
+from lab.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     from lab.queue.requests import RunRequest
     from lab.store.recorder import RunRecorder
     from lab.store.run_store import NewRun, RunRow, RunStore
+
+
+_STORAGE_PATIENCE_SECONDS = 10.0
+"""How long a full disk is asked again to take that the run is paused."""
 
 
 def register(app: typer.Typer) -> None:
@@ -65,13 +69,18 @@ def continue_run(
 
     More steps, another lr, whatever keeps the shapes.
     """
+    from lab.cli.output import say
     from lab.cli.stored import stored_runs
     from lab.config.run_config import parse_settings
     from lab.queue.child_requests import ChildRequest, compose_child
+    from lab.store.checkpoints import choose_checkpoint
 
     with stored_runs(database) as store:
         parent = store.resolve(run_name)
         new = compose_child(ChildRequest(parent, checkpoint, steps, parse_settings(settings or []), name), store)
+        meant = choose_checkpoint(store, parent, checkpoint)
+        if meant.step != new.parent_step:
+            say(f"the checkpoint at step {meant.step:,} is damaged: the one at step {new.parent_step:,} is used")
         path = store.database.path
     raise typer.Exit(_train_in_foreground(path, new, as_json))
 
@@ -129,21 +138,44 @@ def train_claimed(store: RunStore, run: RunRow, vocabulary_size: int) -> None:
     from lab.queue.slots import cores, threads_for
     from lab.queue.trainer_process import train_claimed_run
     from lab.store import lifecycle
+    from lab.store.storage import hold_reserve
 
     claimed = lifecycle.claim_for_command(store, run.id)
     if claimed is None:
         raise UsageError(f"run {run.name} was taken by another process")
     threads = threads_for(run.config, vocabulary_size, cores())
+    hold_reserve(store.database.path)
     with _interrupted_by_signals() as recorders, _progress(run) as show:
         try:
             outcome = train_claimed_run(store, claimed, threads, on_recorder=recorders.append, on_progress=show)
         except KeyboardInterrupt:  # before there was anything to keep, or a second time
             lifecycle.end(store, run.id, claimed.attempt, "paused")
+        except StorageError as error:
+            raise _paused_for_storage(store, claimed, str(error)) from None
         except Exception as error:
             lifecycle.attempt_failed(store, run.id, claimed.attempt, str(error), for_good=True)
             raise
         else:
             lifecycle.end(store, run.id, claimed.attempt, outcome.status, outcome.error)
+
+
+def _paused_for_storage(store: RunStore, run: RunRow, reason: str) -> StorageError:
+    """Pauses a run that its disk has failed, as soon as the disk takes so much; returns what is to be said of it."""
+    from lab.store import lifecycle
+    from lab.store.storage import release_reserve
+
+    release_reserve(store.database.path)
+    give_up_at = time.monotonic() + _STORAGE_PATIENCE_SECONDS
+    while True:
+        try:
+            lifecycle.pause_for_storage(store, run.id, run.attempt, reason)
+            break
+        except StorageError:
+            if time.monotonic() > give_up_at:
+                break  # whoever opens the database next marks it as paused: its lock is free
+            time.sleep(0.1)
+    then = f"lab queue resume {run.id} && lab worker --until-empty"
+    return StorageError(f"{reason}; run {run.name} is paused: make room, then: {then}")
 
 
 def _print_end(run: RunRow) -> None:

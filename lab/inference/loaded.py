@@ -12,7 +12,7 @@ from torch import nn
 from lab.datasets.dataset import Dataset
 from lab.inference.stored import read_stored_checkpoint
 from lab.queue.requests import dataset_of
-from lab.store.checkpoints import choose_checkpoint
+from lab.store.checkpoints import choose_checkpoint, sound_checkpoint
 from lab.store.run_store import CheckpointRow, RunRow, RunStore
 from lab.training.checkpoint import Checkpoint
 
@@ -54,6 +54,9 @@ class LoadedModels:
         store = self.store(database)
         row = choose_checkpoint(store, store.run(run_id), checkpoint)
         key = (database, row.sha256)
+        if key not in self._models:
+            row, _ = sound_checkpoint(store, store.run(run_id), checkpoint)  # of damage the run's log tells
+            key = (database, row.sha256)
         if key not in self._models:
             read = read_stored_checkpoint(store, row)
             self._models[key] = LoadedModel(row, read, read.model())

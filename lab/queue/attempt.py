@@ -16,10 +16,11 @@ class Beats(Protocol):
 
 @dataclass(frozen=True)
 class Failure:
-    """Why an attempt came to nothing; `for_good` where another would fail the same way."""
+    """Why an attempt came to nothing; `for_good` where another would fail alike, `storage` where the disk failed it."""
 
     reason: str
-    for_good: bool
+    for_good: bool = False
+    storage: bool = False
 
 
 def train(database: Path, run_id: str, threads: int, beats: Beats, worker: Connection) -> None:

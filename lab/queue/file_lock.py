@@ -29,7 +29,7 @@ class FileLock:
         try:
             for folder in (self.path.parent.parent, self.path.parent):
                 folder.mkdir(mode=0o700, exist_ok=True)
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise WorkerError(f"lock {self.path} cannot be written: {error.strerror}") from None
         give_up_at = time.monotonic() + patience
@@ -38,8 +38,12 @@ class FileLock:
                 os.close(descriptor)
                 return False
             time.sleep(0.02)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        except OSError as error:
+            os.close(descriptor)
+            raise WorkerError(f"lock {self.path} cannot be written: {error.strerror}") from None
         self._descriptor = descriptor
         return True
 

@@ -125,7 +125,7 @@ def start_worker(database: Path, *, slots: int | None = None) -> int:
     if slots:
         command += ["--slots", str(slots)]
     log = worker_log(database)
-    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
+    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as output:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -16,7 +17,7 @@ from lab.analysis.lr_suggestion import read_sweep
 from lab.config.lr_sweep import LR_SWEEP
 from lab.datasets.counting import guessing_evenly
 from lab.datasets.dataset import Dataset
-from lab.errors import AttemptLostError, CheckpointError, UsageError
+from lab.errors import AttemptLostError, CheckpointError, StorageError, UsageError
 from lab.inference.stored import newest_complete_checkpoint, read_stored_checkpoint
 from lab.models.build import build_model, parameter_count
 from lab.queue.attempt import Beats, Failure
@@ -107,33 +108,38 @@ def trainer_main(database: Path, run_id: str, threads: int, beats: Beats, worker
         if interrupted.is_set():
             recorder.ask("pause")
 
-    store = RunStore.open(database)
-    run = store.run(run_id)
     try:
+        store = RunStore.open(database)
+        run = store.run(run_id)
         outcome = train_claimed_run(store, run, threads, beat=count_beat, on_recorder=watch)
+        if interrupted.is_set() and outcome.status == "paused":
+            then = "begins again" if run.kind == LR_SWEEP else "goes on from there"
+            lifecycle.requeue(store, run.id, run.attempt, f"interrupted at step {outcome.step:,}; it {then}")
+        else:
+            lifecycle.end(store, run.id, run.attempt, outcome.status, outcome.error)
     except AttemptLostError:
         return
+    except StorageError as error:
+        worker.send(Failure(str(error), storage=True))
     except (UsageError, CheckpointError) as error:  # it would fail the same way again
         worker.send(Failure(str(error), for_good=True))
-        return
     except Exception as error:  # noqa: BLE001 (whatever a model raises is the run's failure, not the worker's)
-        traceback.print_exc()
-        worker.send(Failure(_reason(error), for_good=False))
-        return
-    if interrupted.is_set() and outcome.status == "paused":
-        then = "begins again" if run.kind == LR_SWEEP else "goes on from there"
-        lifecycle.requeue(store, run.id, run.attempt, f"interrupted at step {outcome.step:,}; it {then}")
-    else:
-        lifecycle.end(store, run.id, run.attempt, outcome.status, outcome.error)
+        with contextlib.suppress(OSError):  # the log may lie on a full disk
+            traceback.print_exc()
+        worker.send(Failure(_reason(error)))
 
 
 def _parent_checkpoint(store: RunStore, run: RunRow) -> Checkpoint:
-    """The checkpoint that a child run starts from. Raises `CheckpointError` where it is gone."""
+    """The checkpoint that a child run starts from. Raises `CheckpointError` where it is gone, or damaged."""
     rows = [row for row in store.checkpoints(run.parent_id or "") if row.step == run.parent_step]
-    rows.sort(key=lambda row: row.kind == "complete")
-    if not rows:
-        raise CheckpointError(f"the checkpoint at step {run.parent_step} of run {run.parent_id} is gone")
-    return read_stored_checkpoint(store, rows[-1])
+    rows.sort(key=lambda row: row.kind != "complete")
+    problem = CheckpointError(f"the checkpoint at step {run.parent_step} of run {run.parent_id} is gone")
+    for row in rows:
+        try:
+            return read_stored_checkpoint(store, row)
+        except CheckpointError as error:
+            problem = error
+    raise problem
 
 
 def _resources(run: RunRow, dataset: Dataset, threads: int) -> Resources:

@@ -17,14 +17,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from lab.errors import StoreError, WorkerError
+from lab.errors import StorageError, StoreError, WorkerError
 from lab.queue.attempt import Failure, train
 from lab.queue.file_lock import FileLock
 from lab.queue.requests import pause_orphans
 from lab.queue.slots import cores, threads_for
+from lab.queue.storage_watch import StorageWatch
 from lab.store import lifecycle
 from lab.store.location import worker_lock
 from lab.store.run_store import RunRow, RunStore
+from lab.store.storage import hold_reserve
 
 STALL_SECONDS = 60.0
 """How long a trainer's counter may stand still before the trainer is taken for hung and killed."""
@@ -67,6 +69,10 @@ class Worker:
         self._stall_seconds = stall_seconds
         self._say = say
         self._trainers: list[Trainer] = []
+        self._unfiled: list[Trainer] = []
+        """Those that have ended, and how is not written down yet."""
+        self._recovered = False
+        self._storage = StorageWatch(store)
         self._ending = False
         self._context = _context()
         self._last_version: int | None = None
@@ -89,7 +95,7 @@ class Worker:
         previous = {number: signal.signal(number, self._end) for number in heard}
         try:
             self._start_fork_server()
-            self._recover()
+            hold_reserve(self._store.database.path)
             self._serve(until_empty, idle_seconds)
         except StoreError:
             if not self._database_is_gone():
@@ -104,26 +110,51 @@ class Worker:
     def _serve(self, until_empty: bool, idle_seconds: float | None) -> None:
         last_busy = time.monotonic()
         while True:
-            self._reap()
-            if self._database_is_gone():
-                return
-            if self._ending:
-                self._tell_to_end()
-            else:
-                self._start_waiting()
-            if self._trainers:
+            try:
+                self._reap()
+                if self._database_is_gone():
+                    return
+                if self._ending:
+                    self._tell_to_end()
+                if self._storage.due():
+                    self._turn()
+            except StorageError as error:
+                self._hold(str(error))
+            if self._trainers or self._storage.held:
                 last_busy = time.monotonic()
-            elif (
-                self._ending
-                or until_empty
-                or (idle_seconds is not None and time.monotonic() - last_busy > idle_seconds)
-            ):
-                return
+            if not self._trainers:
+                idle = idle_seconds is not None and time.monotonic() - last_busy > idle_seconds
+                if self._ending or (not self._storage.held and (until_empty or idle)):
+                    return
             pipes: list[Any] = [trainer.process.sentinel for trainer in self._trainers]
             if pipes:
                 wait(pipes, timeout=_POLL_SECONDS)
             else:
                 time.sleep(_POLL_SECONDS)
+
+    def _turn(self) -> None:
+        """Files what has ended, and starts what waits. Raises `StorageError` where the disk does not take it."""
+        if not self._recovered:
+            self._recover()
+            self._recovered = True
+        while self._unfiled:
+            self._conclude(self._unfiled[0])
+            del self._unfiled[0]
+        if self._storage.held and self._storage.due():
+            if lifecycle.waiting_runs(self._store):
+                self._storage.check()
+                self._say("there is room again; training goes on")
+            else:
+                self._storage.give_up()
+            self._last_version = None
+        if not self._ending and not self._storage.held:
+            self._start_waiting()
+
+    def _hold(self, reason: str, run: RunRow | None = None) -> None:
+        """Starts nothing until the disk takes what is recorded."""
+        if reason != self._storage.reason:
+            self._say(f"training waits: {reason}")
+        self._storage.fail(reason, run)
 
     def _end(self, _signal: int, _frame: FrameType | None) -> None:
         """On a signal: every trainer keeps a checkpoint, its run waits again, and then the worker ends."""
@@ -209,7 +240,7 @@ class Worker:
             self._trainers.remove(trainer)
             trainer.pipe.close()
             self._last_version = None
-            self._conclude(trainer)
+            self._unfiled.append(trainer)
 
     def _watch(self, trainer: Trainer) -> None:
         self._hear(trainer)
@@ -232,6 +263,10 @@ class Worker:
     def _conclude(self, trainer: Trainer) -> None:
         """Files an ended attempt. A trainer files its own end where it can; this is for those that could not."""
         run, exit_code = trainer.run, trainer.process.exitcode
+        if trainer.failure is not None and trainer.failure.storage:
+            self._hold(trainer.failure.reason, self._store.run(run.id))  # first: it gives back the room in reserve
+            lifecycle.hold_for_storage(self._store, run.id, run.attempt, trainer.failure.reason)
+            return
         # A signal to the whole group may end a trainer, or the fork server, before this process has passed it on.
         if (trainer.told_to_end or self._ending) and trainer.failure is None:
             lifecycle.requeue(self._store, run.id, run.attempt, "its worker was stopped; it goes on with the next")

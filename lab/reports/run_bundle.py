@@ -17,6 +17,7 @@ from typing import Any
 from lab import __version__
 from lab.errors import CheckpointError, UsageError
 from lab.store.run_store import RunRow, RunStore
+from lab.store.stored_files import stored_file
 from lab.store.whole_run import read_whole_run
 
 SUFFIX = ".labrun"
@@ -55,7 +56,7 @@ def checkpoint_member(place: int) -> str:
 def _write(store: RunStore, run: RunRow, path: Path) -> None:
     whole = read_whole_run(store, run.id)
     rows = store.checkpoints(run.id)
-    files = {checkpoint_member(place): store.database.files / row.path for place, row in enumerate(rows)}
+    files = {checkpoint_member(place): stored_file(store.database.files, row.path) for place, row in enumerate(rows)}
     text = json.dumps(whole, ensure_ascii=False, allow_nan=False).encode()
     listed: dict[str, Any] = {RUN: {"size": len(text), "sha256": hashlib.sha256(text).hexdigest()}}
     for (name, file), row in zip(files.items(), rows, strict=True):

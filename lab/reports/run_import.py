@@ -23,6 +23,7 @@ from lab.reports.run_bundle import FORMAT, MANIFEST, RUN, SUFFIX, VERSION, check
 from lab.store.location import run_folder
 from lab.store.run_ids import free_id
 from lab.store.run_store import RunRow, RunStore
+from lab.store.stored_files import sync_folder
 from lab.store.whole_run import Values, checked_values, insert_whole_run
 
 LARGEST_BUNDLE = 4 * 2**30 - 2**20
@@ -189,5 +190,7 @@ def _keep(store: RunStore, values: Values, folder: Path, parent: str | None) -> 
         if values["checkpoints"]:
             if own.exists():
                 raise BundleError(f"the folder {own} is in its way: move it elsewhere")
+            sync_folder(folder)
             folder.rename(own)
+            sync_folder(own.parent)
     return store.run(run_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Mapping
@@ -61,7 +62,9 @@ def _prepare_file(path: Path) -> None:
     except OSError as error:
         raise StoreError(f"database {path} cannot be written: {error.strerror}; choose another with --db") from None
     if not os.access(path, os.R_OK | os.W_OK):
-        raise StoreError(f"database {path} cannot be written: Permission denied; choose another with --db")
+        read_only = os.statvfs(path).f_flag & os.ST_RDONLY
+        why = os.strerror(errno.EROFS if read_only else errno.EACCES)
+        raise StoreError(f"database {path} cannot be written: {why}; choose another with --db")
     if not os.access(path.parent, os.W_OK):
         raise StoreError(f"database {path}: its folder cannot be written; choose another with --db")
     # Looked at through SQLite: closing a file drops every lock that this process has on it, SQLite's own too.

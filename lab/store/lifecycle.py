@@ -29,6 +29,8 @@ FAILURES_ALLOWED = 3
 
 _QUEUE_PAUSED = "queue_paused"
 """The setting that is there while nothing that waits may start."""
+_STORAGE = "storage_problem"
+"""The setting that says why nothing can be recorded; there while training waits for the disk."""
 
 _c = run_table.c
 
@@ -126,6 +128,12 @@ def queue_paused(store: RunStore) -> bool:
         return connection.scalar(sa.select(Setting.name).where(Setting.name == _QUEUE_PAUSED)) is not None
 
 
+def storage_problem(store: RunStore) -> str:
+    """Why training waits for the disk; empty where it does not."""
+    with store.database.reader.connect() as connection:
+        return connection.scalar(sa.select(Setting.value).where(Setting.name == _STORAGE)) or ""
+
+
 # What the worker does
 
 
@@ -209,12 +217,41 @@ def attempt_failed(store: RunStore, run_id: str, attempt: int, reason: str, *, f
 
 def requeue(store: RunStore, run_id: str, attempt: int, reason: str) -> bool:
     """An attempt ended through no fault of the run's (its worker went): it waits again at the head of the queue."""
+    return _interrupted(store, run_id, attempt, reason, waits=True)
+
+
+def hold_for_storage(store: RunStore, run_id: str, attempt: int, reason: str) -> bool:
+    """The disk failed under a run: it waits at the head of the queue with the reason, and so does the whole queue."""
+    said = f"training pauses: {reason}; it goes on when there is room"
+    return _interrupted(store, run_id, attempt, said, waits=True, storage=reason)
+
+
+def pause_for_storage(store: RunStore, run_id: str, attempt: int, reason: str) -> bool:
+    """The same for a run that a command trains: it is paused with the reason, until a person resumes it."""
+    return _interrupted(store, run_id, attempt, f"training pauses: {reason}", waits=False, storage=reason)
+
+
+def storage_works(store: RunStore) -> None:
+    """Training goes on. Raises `StorageError` where even this cannot be written down."""
     with store.database.durable.begin() as connection:
-        changed = connection.execute(
-            _update(run_id, ("training",), of_attempt=attempt, status="queued", queue_position=_front(connection))
-        ).rowcount
+        connection.execute(sa.delete(Setting).where(Setting.name == _STORAGE))
+
+
+def _interrupted(
+    store: RunStore, run_id: str, attempt: int, said: str, *, waits: bool, storage: str | None = None
+) -> bool:
+    with store.database.durable.begin() as connection:
+        values: dict[str, object] = {"status": "queued", "queue_position": _front(connection)}
+        if not waits:
+            values = {"status": "paused", "wish": None}
+        if storage is not None:
+            values["error"] = storage
+        changed = connection.execute(_update(run_id, ("training",), of_attempt=attempt, **values)).rowcount
         if changed:
-            _log(connection, run_id, "warning", reason)
+            _log(connection, run_id, "warning", said)
+        if storage is not None and waits:
+            setting = sa.insert(Setting).prefix_with("OR REPLACE").values(name=_STORAGE, value=storage)
+            connection.execute(setting)
         return bool(changed)
 
 

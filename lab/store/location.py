@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
-from lab.errors import UsageError
+from lab.errors import StoreError, UsageError
 
 DATABASE_NAME = "runs.db"
+_RUN_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 
 def find_database(option: str | Path | None = None) -> Path:
@@ -49,7 +51,9 @@ def files_folder(database: Path) -> Path:
 
 
 def run_folder(database: Path, run_id: str) -> Path:
-    """The folder of one run's checkpoints."""
+    """The folder of one run's checkpoints. Raises `StoreError` where the id is none: it would lead elsewhere."""
+    if not _RUN_ID.fullmatch(run_id):
+        raise StoreError(f"{run_id[:100]!a} is no run's id: database {database} was not made by lab alone")
     return files_folder(database) / run_id
 
 

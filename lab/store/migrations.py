@@ -14,6 +14,7 @@ from lab import __version__
 from lab.errors import StoreError
 from lab.store.migration_steps import MIGRATIONS, Migration
 from lab.store.schema import APPLICATION_ID, SCHEMA_VERSION, Base
+from lab.store.storage import storage_error
 
 BUSY_TIMEOUT_SECONDS = 30
 """How long a connection waits for another's write lock."""
@@ -56,6 +57,9 @@ def migrate(
 
 def said_plainly(path: Path, error: BaseException) -> StoreError:
     """What SQLite says of a database, with the remedy."""
+    failing = storage_error(path, error)
+    if failing is not None:
+        return failing
     said = str(error)
     if isinstance(error, sqlite3.OperationalError):
         if "locked" in said:

@@ -6,9 +6,7 @@ no spike is lost: a bucket keeps the mean, the lowest and the highest of its val
 
 from __future__ import annotations
 
-import hashlib
 import math
-import os
 import queue
 import threading
 import time
@@ -25,11 +23,19 @@ from lab.store.histograms import MergedHistogram, snapshot_bucket
 from lab.store.location import run_folder
 from lab.store.run_store import RunStore, run_table
 from lab.store.schema import LARGEST_POINT_COUNT, Checkpoint, Event, Histogram, Metric, Point, Sample, Tensor
+from lab.store.storage import storage_error
+from lab.store.stored_files import (
+    CHECKPOINT_SUFFIXES,
+    make_folder,
+    new_checkpoint,
+    remove_checkpoint,
+    remove_quietly,
+    seal,
+)
 
 BATCHES_WAITING = 64
 """Batches that may wait for the database before training does."""
 COMPLETE_CHECKPOINTS_KEPT = 2
-CHECKPOINT_SUFFIXES = (".safetensors", ".partial")
 _HISTOGRAMS = "histograms"
 """Where a checkpoint keeps those that are half filled, beside the metrics."""
 
@@ -284,14 +290,18 @@ class RunRecorder:
         return self._tensor_ids[name, kind]
 
     def _write_checkpoint(self, kind: str, step: int, write: Callable[[Path], None]) -> None:
-        folder = run_folder(self._store.database.path, self._run_id)
-        for made in (self._store.database.files, folder):
-            made.mkdir(mode=0o700, exist_ok=True)
-        path = folder / f"{kind}-{step:09d}-{self._attempt}.safetensors"
-        partial = path.with_suffix(".partial")
-        write(partial)
-        sha256, size = _seal(partial, path)
         root = self._store.database.files
+        partial = None
+        try:
+            folder = make_folder(root, self._run_id)
+            path = new_checkpoint(folder, f"{kind}-{step:09d}-{self._attempt}")
+            partial = path.with_suffix(".partial")
+            write(partial)
+            sha256, size = seal(partial, path)
+        except OSError as error:
+            if partial is not None:
+                remove_quietly(partial)  # what there is of it only takes room
+            raise storage_error(self._store.database.path, error) or error from None
         with self._store.database.durable.begin() as connection:
             self._fence(connection, {"failures": 0} if kind == "complete" else {})
             replaced = _forget_same(connection, self._run_id, kind, step)
@@ -308,8 +318,7 @@ class RunRecorder:
             )
             replaced += _forget_replaced(connection, self._run_id, kind)
         for old in replaced:
-            if root / old != path:
-                (root / old).unlink(missing_ok=True)
+            remove_checkpoint(root, self._run_id, old)
 
 
 def begin_attempt(store: RunStore, run_id: str, attempt: int, from_step: int) -> None:
@@ -372,22 +381,6 @@ def _forget_replaced(connection: sa.Connection, run_id: str, kind: str) -> list[
     replaced = connection.execute(query.order_by(Checkpoint.step.desc(), Checkpoint.id.desc()).offset(kept)).all()
     connection.execute(sa.delete(Checkpoint).where(Checkpoint.id.in_([row.id for row in replaced])))
     return [row.path for row in replaced]
-
-
-def _seal(partial: Path, path: Path) -> tuple[str, int]:
-    """Makes a written file durable under its final name; returns its SHA-256 and size."""
-    partial.chmod(0o600)
-    with partial.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        size = os.fstat(file.fileno()).st_size
-        os.fsync(file.fileno())
-    partial.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    return sha256, size
 
 
 def _null_unless_finite(value: object) -> object:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +24,7 @@ from lab.config.lr_sweep import LR_SWEEP, LRSweep
 from lab.config.run_config import RunConfig, from_json
 from lab.errors import ConfigError, RunNotFoundError, UsageError
 from lab.store.engine import Database
+from lab.store.migrations import said_plainly
 from lab.store.run_ids import new_ids
 from lab.store.schema import Checkpoint, Dataset, Event, Metric, Point, Run, Sample
 from lab.store.schema import LRSweep as LRSweepTable
@@ -322,7 +324,10 @@ class RunStore:
             if self._watching is None:
                 # Not a connection of the engine's kind: those begin a transaction, within which nothing ever changes.
                 self._watching = self.database.reader.raw_connection()
-            return int(self._watching.execute("PRAGMA data_version").fetchone()[0])
+            try:
+                return int(self._watching.execute("PRAGMA data_version").fetchone()[0])
+            except sqlite3.DatabaseError as error:
+                raise said_plainly(self.database.path, error) from None
 
     # Adding
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,6 +25,8 @@ from lab.errors import CheckpointError, ConfigError
 from lab.models.build import build_model
 
 _HEADER_KEY = "lab"
+_SYSTEMS_NUMBER = re.compile(r"\(os error (\d+)\)")
+"""Where safetensors says which error of the system's kept it from writing."""
 
 
 @dataclass
@@ -88,7 +92,13 @@ def checkpoint_writer(
     tensors = {f"{section}/{name}": tensor for section, named in sections.items() for name, tensor in named.items()}
 
     def write(path: Path) -> None:
-        save_file(tensors, path, metadata={_HEADER_KEY: encoded})
+        try:
+            save_file(tensors, path, metadata={_HEADER_KEY: encoded})
+        except SafetensorError as error:
+            number = _SYSTEMS_NUMBER.search(str(error))
+            if number is None:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
 
     return write
 

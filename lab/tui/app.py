@@ -308,7 +308,8 @@ class LabApp(App[str]):
         self.notify(message.text, severity="warning" if message.failed else "information", markup=False, timeout=4)
 
     def _show_problem(self) -> None:
-        self.problem = self._read_problem or self._worker_problem
+        waits = self.snapshot.storage_problem
+        self.problem = self._read_problem or (f"training waits: {waits}" if waits else self._worker_problem)
 
     @on(LadderFactsRead)
     def _ladder_read(self, message: LadderFactsRead) -> None:

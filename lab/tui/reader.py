@@ -45,6 +45,7 @@ class Reader:
         self._comparing: ComparisonReader | None = None
         self._runs: tuple[RunRow, ...] = ()
         self._queue_paused = False
+        self._storage_problem = ""
 
     def want(self, wanted: Wanted) -> None:
         """Says which curves and details the next snapshot must hold."""
@@ -87,22 +88,24 @@ class Reader:
         from sqlalchemy.exc import SQLAlchemyError
 
         from lab.store import lifecycle
+        from lab.store.storage import problem_seen
 
-        seen: tuple[int, Wanted | None] | None = None
+        seen: tuple[int, Wanted | None, str] | None = None
         while not self._stopping:
             self._wake.clear()
             pause = POLL_SECONDS
             try:
-                state = (store.data_version(), self._wanted)
+                state = (store.data_version(), self._wanted, problem_seen(self._path))
                 if state != seen:
                     if seen is None or state[0] != seen[0]:
                         self._runs = self._read_runs(store)
                         self._queue_paused = lifecycle.queue_paused(store)
-                    snapshot = self._read(store, state[1])
+                        self._storage_problem = lifecycle.storage_problem(store)
+                    snapshot = self._read(store, state[1], state[2])
                     self._post(SnapshotRead(snapshot))
                     seen = state
                     if snapshot.comparison is not None and snapshot.comparison.unread:
-                        seen, pause = (state[0], None), 0.0
+                        seen, pause = (state[0], None, state[2]), 0.0
                     if len(state[1].curves) > 1:  # runs are marked: they may well be compared
                         import scipy.special  # noqa: F401 (half a second that nobody then waits for)
             except (SQLAlchemyError, LabError) as error:
@@ -117,7 +120,7 @@ class Reader:
         runs = store.runs()
         return tuple(known[run.id] if run == known.get(run.id) else run for run in runs)
 
-    def _read(self, store: RunStore, wanted: Wanted) -> Snapshot:
+    def _read(self, store: RunStore, wanted: Wanted, disk: str) -> Snapshot:
         runs = self._runs
         if any(run.id not in self._slots for run in runs):
             self._assign_slots([*runs, *store.runs(trashed=True)])
@@ -137,6 +140,7 @@ class Reader:
             samples={run_id: self._last_sample(store, by_id[run_id]) for run_id in wanted.samples if run_id in by_id},
             trashed=trashed,
             queue_paused=self._queue_paused,
+            storage_problem=self._storage_problem or disk,
             comparison=self._compare(store, by_id, wanted),
         )
 

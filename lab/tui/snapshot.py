@@ -88,6 +88,8 @@ class Snapshot:
     """The runs in the trash, where they were wanted."""
     queue_paused: bool = False
     """Whether nothing that waits may start."""
+    storage_problem: str = ""
+    """Why training waits for the disk, where it does."""
 
     sweeps: Mapping[str, SweepView] = field(default_factory=dict)
     """Every LR sweep, by its run."""

@@ -6,9 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tui_helpers import lab_app, on_screen, opened
+import sqlalchemy as sa
+from tui_helpers import lab_app, named, on_screen, opened, until
 
-from lab.store.run_store import RunStore
+from lab.store import lifecycle
+from lab.store.run_store import RunStore, run_table
 from lab.tui.snapshot import Snapshot
 from lab.tui.theme import DARK, theme_colours
 from lab.tui.widgets.bars import BarFacts, _status_line
@@ -63,3 +65,18 @@ async def test_a_window_may_shrink_to_nothing_and_grow_again(database: Path) -> 
         await pilot.resize_terminal(59, 15)
         await pilot.pause()
         assert "make the window larger" in on_screen(app)
+
+
+async def test_a_full_disk_is_said_while_training_waits_for_it(database: Path) -> None:
+    app = lab_app(database)
+    async with app.run_test(size=(160, 45)) as pilot:
+        await opened(pilot)
+        store, reason = app.reader.store(), f"the disk of {database} is full"
+        run = named(app, "bigram-1")
+        with store.database.writer.begin() as connection:
+            connection.execute(sa.update(run_table).where(run_table.c.id == run.id).values(status="training"))
+        assert lifecycle.hold_for_storage(store, run.id, run.attempt, reason)
+        await until(pilot, lambda: "⚠ training waits: the disk of " in on_screen(app))
+        assert named(app, "bigram-1").status == "queued"
+        lifecycle.storage_works(store)
+        await until(pilot, lambda: "training waits" not in on_screen(app))

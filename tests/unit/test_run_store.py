@@ -239,7 +239,7 @@ def test_a_store_can_be_read_by_many_threads_at_once(store: RunStore, add_run: A
 
 
 def test_the_reader_cannot_write(store: RunStore) -> None:
-    with pytest.raises(StoreError, match="readonly"), store.database.reader.begin() as connection:
+    with pytest.raises(StoreError, match="read-only"), store.database.reader.begin() as connection:
         connection.exec_driver_sql("DELETE FROM run")
 
 
