@@ -12,6 +12,10 @@ from torch.nn import functional as F
 from lab.config.run_config import RunConfig
 from lab.datasets.tokenizer import CharacterTokenizer
 from lab.errors import LabError, UsageError
+from lab.models.cached_transformer import CachedTransformer, can_cache
+
+_NONE = -1
+"""No token's number."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,6 @@ def stream_tokens(
         yield drawn
 
 
-@torch.no_grad()
 def stream_logits(
     model: nn.Module, config: RunConfig, prompt: Tensor, count: int, start_id: int, options: SamplingOptions
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -69,6 +72,25 @@ def stream_logits(
     The model sees the last T characters; the MLP, which needs T, has the start token before what there is.
     Raises `LabError` where the model's weights have become NaN or infinite.
     """
+    for _, logits, drawn in _stream(model, config, prompt, count, start_id, options):
+        yield logits, drawn
+
+
+@torch.no_grad()
+def _stream(
+    model: nn.Module,
+    config: RunConfig,
+    prompt: Tensor,
+    count: int,
+    start_id: int,
+    options: SamplingOptions,
+    *,
+    end_id: int = _NONE,
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Places of the rows that go on, (n,), their logits (n, V) and the tokens drawn for them, (n,).
+
+    A row that has drawn `end_id` is at its end, and nothing more is computed for it.
+    """
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(options.seed)
     t = config.context_length
@@ -76,18 +98,29 @@ def stream_logits(
     padding = 0 if config.predicts_every_position else max(0, t - length)
     tokens = torch.full((prompt.shape[0], padding + length + count), start_id, device=device)
     tokens[:, padding : padding + length] = prompt
+    rows = torch.arange(prompt.shape[0])
+    cached = CachedTransformer(model, config) if can_cache(model, config) else None
     was_training = model.training
     model.eval()
     try:
         for end in range(padding + length, tokens.shape[1]):
-            logits, _ = model(tokens[:, max(0, end - t) : end])
-            last = logits[:, -1].float().cpu()  # (N, P, V) -> (N, V)
+            if cached is not None and end <= t:
+                last = cached.next_logits(tokens[:, cached.length : end])
+            else:  # every position's surroundings have changed with the window, and so what it offers to later ones
+                last = model(tokens[:, max(0, end - t) : end])[0][:, -1]  # (n, P, V) -> (n, V)
+            last = last.float().cpu()
             if not last.isfinite().all():
                 raise LabError("the model's predictions are no numbers: it has diverged; take an earlier checkpoint")
-            probabilities = next_probabilities(last, options)
-            drawn = torch.multinomial(probabilities, 1, generator=generator)[:, 0]
+            drawn = torch.multinomial(next_probabilities(last, options), 1, generator=generator)[:, 0]
             tokens[:, end] = drawn
-            yield last, drawn
+            yield rows, last, drawn
+            going_on = drawn != end_id
+            if not going_on.all():
+                rows, tokens = rows[going_on], tokens[going_on.to(device)]
+                if cached is not None:
+                    cached.keep(going_on.to(device))
+            if not len(rows):
+                break
     finally:
         model.train(was_training)
 
@@ -111,16 +144,10 @@ def sample_texts(
     start = [tokenizer.start_id] if words or not prompt else []
     row = torch.tensor([*start, *shown.tolist()]).repeat(count, 1)  # (N, t)
     ids: list[list[int]] = [[] for _ in range(count)]
-    open_rows = set(range(count))
-    stream = stream_tokens(model, config, row, tokens, tokenizer.start_id, options or SamplingOptions())
-    for drawn in stream:
-        for i, token in enumerate(drawn.tolist()):
-            if i in open_rows:
-                if words and token == tokenizer.start_id:
-                    open_rows.discard(i)
-                else:
-                    ids[i].append(token)
-        if not open_rows:
-            break
-    stream.close()  # type: ignore[attr-defined]
+    end_id = tokenizer.start_id if words else _NONE
+    stream = _stream(model, config, row, tokens, tokenizer.start_id, options or SamplingOptions(), end_id=end_id)
+    for places, _, drawn in stream:
+        for place, token in zip(places.tolist(), drawn.tolist(), strict=True):
+            if token != end_id:
+                ids[place].append(token)
     return [prompt + tokenizer.decode(row_ids) for row_ids in ids]

@@ -6,6 +6,7 @@ Shapes: B examples, T positions, C embedding, nh heads, hs head size, V vocabula
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -67,10 +68,10 @@ class RotaryPositions(nn.Module):
         angles = torch.outer(torch.arange(context_length).float(), frequencies)  # (T, hs / 2)
         self.register_buffer("turns", torch.polar(torch.ones_like(angles), angles), persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Queries or keys (…, T, hs), turned."""
+    def forward(self, x: Tensor, first: int = 0) -> Tensor:
+        """Queries or keys (…, T, hs), turned; `first` is the place of the first of them."""
         pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))  # (…, T, hs) -> (…, T, hs / 2)
-        turned = torch.view_as_real(pairs * self.turns[: x.shape[-2]])  # (…, T, hs / 2, 2)
+        turned = torch.view_as_real(pairs * self.turns[first : first + x.shape[-2]])  # (…, T, hs / 2, 2)
         return turned.flatten(-2).to(x.dtype)  # -> (…, T, hs)
 
 
@@ -129,8 +130,8 @@ class MultiHeadAttention(nn.Module):
         affinity = query @ key.transpose(-2, -1) * self.scale  # (B, nh, T, hs) @ (B, nh, hs, T) -> (B, nh, T, T)
         return F.softmax(affinity.masked_fill(~visible, -math.inf), dim=-1)
 
-    def read(self, x: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor]:
-        """Query, key and value of every head, each (B, nh, T, hs).
+    def read(self, x: Tensor, first: int = 0) -> tuple[Tensor | None, Tensor | None, Tensor]:
+        """Query, key and value of every head, each (B, nh, T, hs), where x begins at the place `first`.
 
         An even average has neither query nor key; without a value projection the value is a slice of x itself.
         """
@@ -143,15 +144,15 @@ class MultiHeadAttention(nn.Module):
         if not self.learned:
             return None, None, value
         if self.qk_norm or self.rotary is not None:
-            query, key = self._placed(torch.stack(parts[:2])).unbind()
+            query, key = self._placed(torch.stack(parts[:2]), first).unbind()
             return query, key, value
         return parts[0], parts[1], value
 
-    def _placed(self, x: Tensor) -> Tensor:
+    def _placed(self, x: Tensor, first: int) -> Tensor:
         """Queries and keys (2, B, nh, T, hs), brought to one length and turned by their place, as the config says."""
         if self.qk_norm:  # Henry et al. 2020
             x = F.rms_norm(x, (self.head_dim,))
-        return x if self.rotary is None else self.rotary(x)
+        return x if self.rotary is None else self.rotary(x, first)
 
 
 class FeedForward(nn.Module):
@@ -189,12 +190,13 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """From (B, T, C) to (B, T, C)."""
-        x = self._pass(self.attention, "attention_norm", x)
+        x = self.passed(self.attention, "attention_norm", x)
         if self.feed_forward:
-            x = self._pass(self.feed_forward, "feed_forward_norm", x)
+            x = self.passed(self.feed_forward, "feed_forward_norm", x)
         return x
 
-    def _pass(self, part: nn.Module, norm: str, x: Tensor) -> Tensor:
+    def passed(self, part: Callable[[Tensor], Tensor], norm: str, x: Tensor) -> Tensor:
+        """What a part of the block, with the norm of that name and its skip, makes of x (B, T, C)."""
         added = part(getattr(self, norm)(x)) if self.norm == "pre" else part(x)
         x = x + added if self.residual else added
         return getattr(self, norm)(x) if self.norm == "post" else x

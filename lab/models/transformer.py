@@ -32,8 +32,12 @@ class Transformer(nn.Module):
         x = self.token_embedding(tokens)  # (B, T, C)
         if self.position_embedding is not None:
             x = x + self.position_embedding(self.places[: tokens.shape[1]])  # (T, C), the same for every example
-        x = self.final_norm(self.blocks(x))  # (B, T, C)
-        logits = self.head(x)  # (B, T, V)
+        logits = self.logits(self.blocks(x))  # (B, T, C) -> (B, T, V)
+        return logits, None if targets is None else next_character_loss(logits, targets)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """What the head makes of the last block's output: (…, V) from (…, C)."""
+        logits: Tensor = self.head(self.final_norm(x))
         if self.logit_softcap:  # Gemma 2 (2024): no logit runs away
             logits = self.logit_softcap * torch.tanh(logits / self.logit_softcap)
-        return logits, None if targets is None else next_character_loss(logits, targets)
+        return logits

@@ -36,6 +36,11 @@ class Resources:
             return nullcontext()
         return torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16)
 
+    @property
+    def is_plain_cpu(self) -> bool:
+        """Whether a run is computed in fp32 on the CPU, where some models have a faster step of their own."""
+        return self.precision == "fp32" and torch.device(self.device).type == "cpu"
+
     def apply(self) -> None:
         """Sets what torch holds for the whole process. Raises `UsageError` where the device is not here."""
         kind = torch.device(self.device).type

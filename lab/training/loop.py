@@ -18,7 +18,7 @@ from lab.config.schedule import learning_rate
 from lab.datasets.dataset import Dataset
 from lab.inference.sampling import SamplingOptions, sample_texts
 from lab.models.build import build_model, parameter_count
-from lab.models.fused_mlp import FusedMLP, can_fuse
+from lab.models.fused import fused_step
 from lab.training.batches import Batches
 from lab.training.build_optimizer import build_optimizer
 from lab.training.checkpoint import Checkpoint, LoopState, checkpoint_writer, load_weights, weights_of
@@ -132,8 +132,7 @@ class TrainingLoop:
         self._first_evaluated = resume is not None
         self._best_written_at: int | None = None  # written again after a resume: the file may be lost with a later one
         self._forward = torch.compile(self.model) if config.compile else self.model
-        fusable = can_fuse(config) and resources.precision == "fp32" and self.device.type == "cpu"
-        self._fused = FusedMLP(self.model) if fusable else None
+        self._fused = fused_step(self.model, config) if resources.is_plain_cpu else None
         self._diagnostics = Diagnostics(config, self.model, resources)
         self._losses: list[Tensor] = []  # of the steps since the last flush, on the device
         self._gradient_norms: list[tuple[int, Tensor]] = []  # of the sampled steps among them

@@ -20,7 +20,7 @@ from lab.config.run_config import RunConfig
 from lab.config.schedule import learning_rate
 from lab.datasets.dataset import Dataset
 from lab.models.build import build_model, parameter_count
-from lab.models.fused_mlp import FusedMLP, can_fuse
+from lab.models.fused import fused_step
 from lab.training.batches import Batches
 from lab.training.build_optimizer import build_optimizer
 from lab.training.device import Resources
@@ -45,8 +45,7 @@ class Member:
         self.model = build_model(config, dataset.vocabulary_size).to(self.device)
         self._optimizer = build_optimizer(config, dict(self.model.named_parameters()))
         self._resources = resources
-        fusable = can_fuse(config) and resources.precision == "fp32" and self.device.type == "cpu"
-        self._fused = FusedMLP(self.model) if fusable else None
+        self._fused = fused_step(self.model, config) if resources.is_plain_cpu else None
         self._random: list[Tensor] | None = None
         self._guessing_evenly = math.log(dataset.vocabulary_size)
         self._first: list[float] = []

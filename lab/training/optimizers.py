@@ -83,20 +83,21 @@ class AdamW:
         self._weight_decay = weight_decay
         self._means = [torch.zeros_like(parameter) for parameter in self._parameters]
         self._squares = [torch.zeros_like(parameter) for parameter in self._parameters]
-        self._steps = [torch.zeros((), device=parameter.device) for parameter in self._parameters]
+        device = self._parameters[0].device if self._parameters else None
+        self._steps = torch.zeros((), device=device)  # one count for all, which counts once a step
 
     @torch.no_grad()
     def step(self, lr: float) -> None:
         """Moves each parameter by its mean gradient over the root of its mean squared gradient."""
         gradients = [gradient_of(parameter) for parameter in self._parameters]
-        torch._foreach_add_(self._steps, 1)
+        self._steps += 1
         torch._fused_adamw_(
             self._parameters,
             gradients,
             self._means,
             self._squares,
             [],
-            self._steps,
+            [self._steps] * len(gradients),
             lr=lr,
             beta1=ADAMW_BETA1,
             beta2=self._beta2,
@@ -113,19 +114,19 @@ class AdamW:
 
     def state(self) -> dict[str, Tensor]:
         """Mean, mean square and step count of each parameter."""
-        kept = zip(self._names, self._means, self._squares, self._steps, strict=True)
+        kept = zip(self._names, self._means, self._squares, strict=True)
         return {
             f"{name}.{part}": tensor
-            for name, mean, square, step in kept
-            for part, tensor in (("mean", mean), ("square", square), ("step", step))
+            for name, mean, square in kept
+            for part, tensor in (("mean", mean), ("square", square), ("step", self._steps))
         }
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Goes on from what `state` told."""
-        for name, mean, square, step in zip(self._names, self._means, self._squares, self._steps, strict=True):
+        for name, mean, square in zip(self._names, self._means, self._squares, strict=True):
             mean.copy_(state[f"{name}.mean"])
             square.copy_(state[f"{name}.square"])
-            step.copy_(state[f"{name}.step"])
+            self._steps.copy_(state[f"{name}.step"])
 
 
 def gradient_of(parameter: Tensor) -> Tensor:

@@ -343,7 +343,7 @@ async def test_the_lines_of_code_of_a_rung_are_shown(ladder_database: Path) -> N
         screen.query_one(LadderTable).move_to("residual")
         await pilot.press("tab", "z", "G")
         await until(pilot, lambda: "x = x + added if self.residual else added" in on_screen(app))
-        assert "layers.py · Block._pass" in on_screen(app)
+        assert "layers.py · Block.passed" in on_screen(app)
 
 
 async def test_new_run_composes_the_rung_under_the_cursor(ladder_database: Path) -> None:
