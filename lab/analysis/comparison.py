@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lab.analysis.config_diff import Difference, config_diff
 from lab.analysis.fairness import Unfairness, same_text, unfair
-from lab.analysis.groups import Comparable, Group, group_runs
+from lab.analysis.groups import Comparable, Group, group_runs, replicate
 from lab.analysis.verdict import Outcome, Verdict, judge
 
 _NOT_ASKED_FOR = ("seed", "eval_every", "eval_examples", "diagnostics_every")
@@ -76,3 +76,31 @@ def parts(runs: Sequence[Comparable], within: Sequence[str]) -> dict[str, list[C
                 split[f"{name} {group.label}".strip()] = list(group.runs)
         found = split
     return found
+
+
+def across_parts(compared: Mapping[str, Comparison]) -> dict[str, dict[str, Verdict]]:
+    """Whether a difference is another one from part to part: of each group that all parts have, each part's verdict.
+
+    What is judged is Δ of val, run by run against the run of the baseline that saw the same batches, in each part
+    against that in the first. Groups that have no such pairs are left out, as is all where there is but one part.
+    """
+    sides = [(found.baseline, {group.label: group for group in found.groups}) for found in compared.values()]
+    if len(sides) < 2 or len({base.label for base, _ in sides}) > 1:
+        return {}
+    found = {}
+    for label in sides[0][1]:
+        groups = [groups[label] for base, groups in sides if label in groups and label != base.label]
+        deltas: dict[str, float] = {}
+        for (base, _), group in zip(sides, groups, strict=False):
+            deltas |= _paired_differences(group, base)
+        if len(groups) == len(sides) and all(group.values(deltas) for group in groups):
+            verdicts = judge(groups, groups[0], deltas, words=("lower", "higher"))
+            found[label] = dict(zip(compared, verdicts, strict=True))
+    return found
+
+
+def _paired_differences(group: Group, base: Group) -> dict[str, float]:
+    """Val of each run less that of the baseline's with the same batches, by run."""
+    of_base = {replicate(run, base.by): run.val_loss for run in base.scored}
+    pairs = [(run, of_base.get(replicate(run, group.by))) for run in group.scored]
+    return {run.id: run.val_loss - other for run, other in pairs if run.val_loss is not None and other is not None}

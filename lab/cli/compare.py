@@ -13,6 +13,7 @@ from lab.errors import UsageError
 if TYPE_CHECKING:
     from lab.analysis.comparison import Comparison
     from lab.analysis.intervals import Interval
+    from lab.analysis.verdict import Verdict
     from lab.reports.compared_runs import Reached
     from lab.store.run_store import RunRow
     from lab.store.test_looks import Look
@@ -49,22 +50,25 @@ def compare(
 ) -> None:
     """Compare runs, in groups of seeds, with a baseline.
 
-    Means with intervals, a verdict in a sentence, and what is unfair about the comparison.
+    Means with intervals, a verdict in a sentence, and what is unfair about the comparison. An experiment is compared
+    part by part, within each combination of its grid but for the last key.
     """
-    from lab.analysis.comparison import parts
+    from lab.analysis.comparison import across_parts
     from lab.cli.output import print_json
     from lab.cli.stored import stored_runs
-    from lab.reports.compared_runs import compare_stored, reached, runs_meant
+    from lab.reports.compared_runs import VAL, compare_stored, reached, runs_meant
+    from lab.reports.experiment_runs import experiment_meant, parts_of
     from lab.store.test_looks import looks_at
 
     with stored_runs(database) as store:
         base = store.resolve(baseline) if baseline else None
         runs = runs_meant(store, [*named, *([base.id] if base else [])], alone=alone)
         by_id = {run.id: run for run in store.runs()}
+        experiment = None if by or base else experiment_meant(named, store.runs())
+        compared: dict[str, Comparison] = {}
         documents = []
-        for title, members in parts(runs, within or []).items():
-            rows = [by_id[run.id] for run in members]
-            found = compare_stored(
+        for title, rows in parts_of(runs, experiment, within).items():
+            found = compared[title] = compare_stored(
                 store, rows, by=by or None, baseline_id=base.id if base else None, metric=metric, lone=bool(title)
             )
             looks = looks_at(store, [run.id for run in rows])
@@ -73,8 +77,13 @@ def compare(
                 documents.append(document(found, title, metric, looks, times))
             else:
                 _print(found, title, metric, looks, times, reach)
+    across = across_parts(compared) if metric == VAL else {}
     if as_json:
-        print_json(documents if within else documents[0])
+        for each in documents:
+            _add_across(each, across)
+        print_json(documents if within or len(documents) > 1 else documents[0])
+    else:
+        _print_across(across)
 
 
 def diff(
@@ -198,6 +207,33 @@ def _print(
             label = literal(verdict.group.label)
             print(f"unfair: {label}: {each.touches}: {literal(each.text)} (fair: {each.remedy})")
     print()
+
+
+def _add_across(document: dict[str, Any], across: Mapping[str, Mapping[str, Verdict]]) -> None:
+    """Adds to the groups of a part how their differences stand against those of the first part."""
+    for group in document["groups"]:
+        verdict = across.get(group["group"], {}).get(document["part"])
+        if verdict is not None:
+            group["across_parts"] = {
+                "difference": _interval(verdict.final),
+                "against_first": _interval(verdict.difference),
+                "p": verdict.p,
+                "sentence": verdict.sentence,
+            }
+
+
+def _print_across(across: Mapping[str, Mapping[str, Verdict]]) -> None:
+    from lab.cli.output import WRAPPED, print_table
+    from lab.text import interval
+
+    rows = [
+        [label, part, interval(verdict.final, signed=True), verdict.sentence]
+        for label, verdicts in across.items()
+        for part, verdict in verdicts.items()
+    ]
+    if rows:
+        columns = [("from part to part", "left"), ("", "left"), ("Δ", "right"), (f"Δ against {rows[0][1]}", WRAPPED)]
+        print_table(columns, rows)
 
 
 def _reached_cells(time: Reached, runs: int) -> list[str]:

@@ -68,6 +68,7 @@ def report(
     from lab.cli.output import print_json
     from lab.cli.stored import stored_runs
     from lab.reports.compared_runs import runs_meant
+    from lab.reports.experiment_runs import experiment_meant
     from lab.reports.report import FORMATS, write_report
     from lab.reports.run_export import check_target
     from lab.text import plural, si
@@ -76,7 +77,8 @@ def report(
     with stored_runs(database) as store:
         base = store.resolve(baseline).id if baseline else None
         runs = runs_meant(store, [*named, *([base] if base else [])])
-        size = write_report(store, runs, path, within=within, baseline_id=base)
+        experiment = experiment_meant(named, store.runs())
+        size = write_report(store, runs, path, experiment=experiment, within=within, baseline_id=base)
     if as_json:
         print_json({"path": str(path), "runs": [run.id for run in runs], "bytes": size})
     else:

@@ -16,6 +16,7 @@ from lab.analysis.groups import Group
 from lab.analysis.run_filter import parse_filter
 from lab.config.lr_sweep import LR_SWEEP
 from lab.errors import RunNotFoundError, UsageError
+from lab.reports.experiment_runs import runs_of_experiment
 from lab.store.run_store import RunRow, RunStore
 
 VAL = "val"
@@ -48,10 +49,10 @@ def runs_meant(store: RunStore, words: Sequence[str], *, alone: bool = False, sw
 
 def _named(store: RunStore, stored: Sequence[RunRow], word: str, alone: bool) -> list[RunRow]:
     if not any(run.name == word for run in stored):
-        for field in ("experiment", "stage"):
-            named = [run for run in stored if getattr(run, field) == word.removesuffix(".toml")]
-            if named:
-                return named
+        named = runs_of_experiment(store, stored, word.removesuffix(".toml"))
+        named = named or [run for run in stored if run.stage == word]
+        if named:
+            return named
     if any(mark in word for mark in ":<>="):
         matches = parse_filter(word)
         named = [run for run in stored if matches(run)]

@@ -10,21 +10,20 @@ import numpy as np
 
 from lab import __version__
 from lab.analysis.alignment import band
-from lab.analysis.comparison import Comparison, parts
+from lab.analysis.comparison import Comparison, across_parts
 from lab.analysis.config_diff import MISSING, differing
 from lab.analysis.groups import Group
 from lab.config.experiment import Experiment
-from lab.config.experiment_files import find_experiment, read_experiment
-from lab.errors import ExperimentError, UsageError
+from lab.errors import UsageError
 from lab.reports.compared_runs import compare_stored
 from lab.reports.document import Block, Bullets, Figure, Heading, Paragraph, Table, Verbatim, as_html, as_markdown
+from lab.reports.experiment_runs import experiment_named, parts_of
 from lab.reports.svg import Curve, curves, intervals
 from lab.store.run_store import RunRow, RunStore
 from lab.store.test_looks import Look, looks_at
 from lab.text import NOTHING, choices, interval, literal, loss, plural, shown_value, si
 
 FORMATS = (".md", ".html")
-MOST_PARTS = 16
 MOST_CURVES = 12
 MOST_SAMPLES = 12
 SAMPLE_CHARACTERS = 400
@@ -39,6 +38,7 @@ def write_report(
     runs: Sequence[RunRow],
     path: Path,
     *,
+    experiment: Experiment | None = None,
     within: Sequence[str] | None = None,
     baseline_id: str | None = None,
 ) -> int:
@@ -47,7 +47,7 @@ def write_report(
     They are compared in parts, `within` each value of some settings; of an experiment, unless given, all of its grid
     but the last key. Raises `UsageError` and what comparing raises.
     """
-    title, blocks = report(store, runs, within=within, baseline_id=baseline_id)
+    title, blocks = report(store, runs, experiment=experiment, within=within, baseline_id=baseline_id)
     text = as_html(blocks, title) if path.suffix.lower() == ".html" else as_markdown(blocks)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -63,11 +63,14 @@ def report(
     store: RunStore,
     runs: Sequence[RunRow],
     *,
+    experiment: Experiment | None = None,
     within: Sequence[str] | None = None,
     baseline_id: str | None = None,
 ) -> tuple[str, list[Block]]:
-    """The title and the blocks of a report."""
-    experiment = _experiment(runs)
+    """The title and the blocks of a report; the experiment, unless given, is that which all runs were queued for."""
+    names = {run.experiment for run in runs}
+    if experiment is None and len(names) == 1:
+        experiment = experiment_named(names.pop() or "")
     title = experiment.title if experiment else "A comparison of " + plural(len(runs), "run")
     blocks: list[Block] = [Heading(1, title)]
     if experiment and experiment.question:
@@ -76,44 +79,18 @@ def report(
     datasets = ", ".join(dict.fromkeys(run.dataset for run in runs if run.dataset)) or "an unnamed dataset"
     said = f"{plural(len(runs), 'run')} on {datasets}, {scored} with a val loss; losses are nats a character."
     blocks.append(Paragraph(said))
-    by_id = {run.id: run for run in store.runs()}
     looks = looks_at(store, [run.id for run in runs])
-    for name, members in _parts(runs, experiment, within).items():
-        rows = [by_id[run.id] for run in members]
+    compared = {}
+    for name, rows in parts_of(runs, experiment, within).items():
         base = baseline_id if any(run.id == baseline_id for run in rows) else None
-        compared = compare_stored(store, rows, baseline_id=base, lone=True)
-        blocks += _part(store, compared, name, looks)
+        compared[name] = compare_stored(store, rows, baseline_id=base, lone=True)
+        blocks += _part(store, compared[name], name, looks)
+    blocks += _across(compared)
     blocks += _configs(runs)
     blocks += _samples(store, runs)
     blocks += _runs(runs, looks)
     blocks.append(Paragraph(f"Written by lab {__version__}. {_HOW}"))
     return title, blocks
-
-
-def _experiment(runs: Sequence[RunRow]) -> Experiment | None:
-    """The experiment that all runs are of, where its file is still to be found."""
-    names = {run.experiment for run in runs}
-    name = next(iter(names))
-    if len(names) > 1 or name is None:
-        return None
-    try:
-        return read_experiment(find_experiment(name))
-    except ExperimentError:
-        return None
-
-
-def _parts(
-    runs: Sequence[RunRow], experiment: Experiment | None, within: Sequence[str] | None
-) -> Mapping[str, Sequence[RunRow]]:
-    keys = within
-    if keys is None:
-        grid = [key for key in experiment.grid if any(key in run.settings for run in runs)] if experiment else []
-        keys = grid if experiment and experiment.variants else grid[:-1]
-    found = parts(runs, keys)
-    alone = within is None and any(len({run.group_hash for run in members}) < 2 for members in found.values())
-    chosen = parts(runs, ()) if alone or len(found) > MOST_PARTS else found
-    by_id = {run.id: run for run in runs}
-    return {name: [by_id[run.id] for run in members] for name, members in chosen.items()}
 
 
 def _part(store: RunStore, compared: Comparison, name: str, looks: Mapping[str, Sequence[Look]]) -> list[Block]:
@@ -141,6 +118,19 @@ def _part(store: RunStore, compared: Comparison, name: str, looks: Mapping[str, 
         labels = [group.label for group in compared.groups]
         blocks += [Heading(3, "Only what differs"), Table(["setting", *labels], rows)]
     return blocks
+
+
+def _across(compared: Mapping[str, Comparison]) -> list[Block]:
+    """Whether what a group gains is another amount from part to part."""
+    rows = [
+        [label, part, interval(verdict.final, signed=True), verdict.sentence]
+        for label, verdicts in across_parts(compared).items()
+        for part, verdict in verdicts.items()
+    ]
+    if not rows:
+        return []
+    said = f"Δ of each part against Δ of {next(iter(compared))}, run by run where the batches were the same."
+    return [Heading(2, "From part to part"), Paragraph(said), Table(["group", "part", "Δ", "Δ is"], rows)]
 
 
 def _verdicts(compared: Comparison, looks: Mapping[str, Sequence[Look]]) -> Table:

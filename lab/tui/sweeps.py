@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from lab.store.run_store import RunRow, RunStore
 
 
+RATE_POINTS = 400
+"""Steps at which the learning rate of a sweep is drawn."""
+
+
 @dataclass(frozen=True, eq=False)
 class SweepView:
     """A sweep as it stood when it was read; `reading` is None where nothing is recorded yet, or the spec is broken."""
@@ -31,6 +35,10 @@ class SweepView:
     def state(self) -> tuple[object, ...]:
         """Another one whenever it must be read anew."""
         return sweep_state(self.run)
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of a step."""
+        return self.spec.learning_rates[self.spec.point_of(min(max(1, step), self.spec.total_steps))]
 
     @property
     def result(self) -> str:
@@ -154,6 +162,22 @@ def sweep_content(
         whole_range=True,
         cursor=cursor,
         cursor_label=f"{said_lr(cursor)}: {loss_at(reading, cursor):.3f}" if cursor is not None else "",
+    )
+
+
+def sweep_rates_content(view: SweepView, step: int, look: Look) -> ChartContent:
+    """The learning rate over the steps of a sweep, and where the cursor is."""
+    spec = view.spec
+    steps = np.unique(np.linspace(1, spec.total_steps, min(spec.total_steps, RATE_POINTS)).astype(int))
+    rates = np.array([view.rate_at(int(each)) for each in steps])
+    return ChartContent(
+        key=("rates", view.run.id, spec, look.dark, look.colours["background"], step),
+        lines=[Line(steps.astype(float), rates, look.colour_of(view.run.id))],
+        log_y=True,
+        whole_range=True,
+        x_to=float(spec.total_steps),
+        cursor=float(step),
+        cursor_label="you are here",
     )
 
 

@@ -261,6 +261,13 @@ async def test_the_stages_lr_sweep_stands_by_the_schedule(size: tuple[int, int],
         sweep = next(run for run in app.snapshot.runs if run.kind == "lr-sweep")
         await app.push_screen(RunView(sweep.id))
         await until(pilot, lambda: "an LR sweep" in on_screen(app))
+        app.screen.go_to("loss")
+        chart = app.screen.query_one("#page-loss", LossChart)
+        await until(pilot, lambda: any("minimum/3" in mark.label for mark in chart.content.marks))
+        app.screen.go_to("lr")
+        await until(pilot, lambda: "Learning rate · 10 at step 200" in on_screen(app))
+        app.screen.go_to("inside")
+        await until(pilot, lambda: "only runs that lab trains are looked into" in on_screen(app))
         await pilot.press("tab", "tab", "]", "left", "c")
 
 

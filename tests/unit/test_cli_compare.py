@@ -11,6 +11,8 @@ import pytest
 
 from lab.cli.app import run
 from lab.config.ladder import stage_config
+from lab.datasets.dataset import load_dataset
+from lab.queue.requests import dataset_facts
 from lab.store import lifecycle
 from lab.store.recorder import RunRecorder
 from lab.store.run_store import DatasetFacts, NewRun, RunStore
@@ -41,10 +43,17 @@ def lab(capsys: pytest.CaptureFixture[str]) -> Lab:
     return command
 
 
-def finished(store: RunStore, facts: DatasetFacts, stage: str, losses: dict[int, float], **settings: Any) -> None:
+def finished(
+    store: RunStore,
+    facts: DatasetFacts,
+    stage: str,
+    losses: dict[int, float],
+    experiment: str = "depth",
+    **settings: Any,
+) -> None:
     """Stores finished runs of a config, by seed, each with a curve that falls to its loss."""
     config = stage_config(stage, settings={"steps": 100, **settings})
-    runs = [NewRun(config.replace(seed=seed), facts, experiment="depth") for seed in losses]
+    runs = [NewRun(config.replace(seed=seed), facts, experiment=experiment) for seed in losses]
     for row, loss in zip(store.add_runs(runs), losses.values(), strict=True):
         claimed = lifecycle.claim(store, row.id)
         assert claimed is not None
@@ -78,6 +87,46 @@ def test_an_experiment_is_compared_part_by_part(lab: Lab, depths: RunStore) -> N
     assert (second["n"], second["paired"], second["group"]) == (3, True, "residual=on")
     assert parts[0]["differences"] == {"residual": [False, True]}
     assert parts[0]["groups"][0]["reached"]["characters"] == pytest.approx(91 * 32 * 8, rel=0.02)
+
+
+GRID = """
+title = "Skips by depth"
+seeds = "1..3"
+
+[base]
+stage = "residual"
+steps = 100
+
+[grid]
+layers = [2, 4]
+residual = [false, true]
+"""
+
+
+def test_an_experiment_s_file_says_its_parts_and_which_runs_stand_for_it(
+    lab: Lab, store: RunStore, database: Path
+) -> None:
+    facts = dataset_facts(load_dataset("shakespeare"))
+    folder = database.parent / "experiments"
+    folder.mkdir()
+    (folder / "depth.toml").write_text(GRID)
+    finished(store, facts, "residual", {1: 2.2, 2: 2.21, 3: 2.22}, layers=2)
+    finished(store, facts, "residual", {1: 2.3, 2: 2.31, 3: 2.32}, "another", layers=2, residual=False)
+    finished(store, facts, "residual", {1: 2.3, 2: 2.311, 3: 2.32}, "another", layers=4, residual=False)
+    finished(store, facts, "residual", {1: 2.0, 2: 2.012, 3: 2.02}, layers=4)
+    finished(store, facts, "residual", {1: 1.0}, "another", layers=8)
+    parts = json.loads(lab("compare", "depth", "--json"))
+    assert [part["part"] for part in parts] == ["layers=2", "layers=4"]
+    assert [[group["group"] for group in part["groups"]] for part in parts] == [["residual=off", "residual=on"]] * 2
+    gained = [part["groups"][1]["across_parts"] for part in parts]
+    assert gained[0]["difference"]["mean"] == pytest.approx(-0.1)
+    assert gained[1]["sentence"].startswith("lower by 0.2")
+    assert "across_parts" not in parts[0]["groups"][0]
+    assert "from part to part" in lab("compare", "depth")
+    lab("report", "depth", "--to", "report.md")
+    said = (database.parent / "report.md").read_text()
+    assert "# Skips by depth" in said
+    assert "From part to part" in said
 
 
 def test_a_part_with_one_group_is_shown_without_a_verdict(

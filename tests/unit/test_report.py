@@ -83,8 +83,8 @@ def test_an_experiment_is_reported_part_by_part(
     assert "What residuals buy, by depth" in text
     assert "Does a skip connection matter more the deeper the model is?" in text
     headings = re.findall(r"(?:^## |<h2>)(.*?)(?:</h2>|$)", text, re.MULTILINE)
-    assert headings[:3] == ["layers=2", "layers=8", "What all runs have in common"]
-    assert headings[3:] == ["What they write", "The runs"]
+    assert headings[:4] == ["layers=2", "layers=8", "From part to part", "What all runs have in common"]
+    assert headings[4:] == ["What they write", "The runs"]
     assert [float(size) for size in re.findall(r"better by ([\d.]+) ± 0.006", text)] == pytest.approx(
         [0.0995, 0.3995], abs=6e-4
     )

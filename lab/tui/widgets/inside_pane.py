@@ -117,7 +117,7 @@ class InsidePane(Container, can_focus=True):
         recorded = self.facts is not None and bool(self.facts.histograms)
         charted = recorded and self.view in CHARTED
         text.display, chart.display = not charted, charted
-        if self.facts is None or not (recorded or self.view == "findings"):
+        if self.facts is None or not (recorded or (self.view == "findings" and run.kind == "training")):
             text.show(_nothing(run, self.facts is None, look), (run.id, run.status, self.facts is None, look.dark))
         elif charted:
             chart.show(view_chart(self.view, self.facts, step, look))
@@ -151,6 +151,8 @@ def _nothing(run: RunRow, reading: bool, look: Look) -> Text:
     said = Text()
     if reading:
         said.append("reading …\n", "dim")
+    elif run.kind != "training":
+        said.append("only runs that lab trains are looked into\n", look.colour("text-muted"))
     elif not _interval(run):
         said.append("diagnostics_every=0: nothing is recorded of its layers\n", look.colour("text-muted"))
     elif run.status in ("queued", "training"):

@@ -25,7 +25,7 @@ from lab.tui.run_charts import (
 )
 from lab.tui.run_story import sample_at, sample_text
 from lab.tui.snapshot import Snapshot
-from lab.tui.sweeps import sweep_content, sweep_of_run
+from lab.tui.sweeps import beside, said_lr, sweep_content, sweep_of_run, sweep_rates_content
 from lab.tui.widgets.detail_pane import config_text, log_text
 from lab.tui.widgets.inside_pane import InsidePane
 from lab.tui.widgets.loss_chart import LossChart
@@ -91,7 +91,11 @@ def show_page(pane: Widget, page: str, facts: RunFacts) -> str:
         return _show_text(pane, page, facts)
     assert isinstance(pane, LossChart)
     if page == "loss":
-        if pane.content.key != loss_key(snapshot, run, facts.options, facts.cursor, look, facts.checkpoints):
+        sweep = snapshot.sweeps.get(run.id)
+        if sweep is not None:
+            rate = sweep.rate_at(facts.step)
+            pane.show(sweep_content(sweep, beside(sweep, snapshot.sweeps), look, cursor=rate))
+        elif pane.content.key != loss_key(snapshot, run, facts.options, facts.cursor, look, facts.checkpoints):
             pane.show(loss_content(snapshot, run, facts.options, facts.cursor, look, facts.checkpoints))
         return "Loss"
     metrics = METRIC_PAGES[page]
@@ -102,6 +106,10 @@ def show_page(pane: Widget, page: str, facts: RunFacts) -> str:
 def _show_rate(pane: RatePane, facts: RunFacts) -> str:
     run, look = facts.run, facts.look
     hint, sweep = Text(), None
+    own = facts.snapshot.sweeps.get(run.id)
+    if own is not None:
+        pane.show(sweep_rates_content(own, facts.step, look), None, hint)
+        return f"Learning rate · {said_lr(own.rate_at(facts.step))} at step {facts.step:,}"
     trained = trained_by(facts.snapshot, run, facts.step)
     found = sweep_of_run(run, facts.snapshot.sweeps) if run.kind == "training" else None
     if found is not None:
