@@ -71,6 +71,21 @@ class View:
 VIEWS: tuple[View, ...] = (
     View("data", "Data", "the dataset as the model sees it: vocabulary, ids, one batch unrolled", None,
          needs_checkpoint=False),
+    View("anatomy", "Anatomy", "the modules, the shapes of all that flows, parameters and FLOPs", None,
+         needs_checkpoint=False),
+    View("bigram", "Bigram", "the counts of pairs and the learned table, and where they disagree"),
+    View("embeddings", "Embeddings", "characters in the plane, and who is whose neighbour", "embedding",
+         ("character",)),
+    View("attention", "Attention", "whom each character of a prompt reads, by layer and head", "attention",
+         ("prompt", "layer", "head", "position", "other", "other_checkpoint")),
+    View("logit-lens", "Logit lens", "the prediction after each block: where the next character is decided", "blocks",
+         ("prompt",)),
+    View("knock-out", "Knock-out", "what each piece is worth: val loss with it removed", "parts",
+         ("pieces", "replacement"), kept=True),
+    View("loss-map", "Loss map", "which characters, words and places the val loss comes from", None,
+         ("other", "other_checkpoint"), kept=True),
+    View("averaging", "Averaging", "from averaging to attention: four versions of one idea, and why scores are scaled",
+         None, ("head_size",), needs_checkpoint=False),
 )  # fmt: skip
 
 VIEWS_BY_NAME: Mapping[str, View] = {view.name: view for view in VIEWS}

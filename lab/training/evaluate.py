@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +60,17 @@ class Split:
 
     def __len__(self) -> int:
         return len(self._examples)
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Inputs (B, T) and targets (B, P) of all examples in order, as many at once as a loss is computed over."""
+        for some in self._examples.split(self._at_once):
+            inputs, targets = cut_targets(some, every_position=self._every_position)
+            yield inputs.clamp(min=0), targets
+
+    def examples(self, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs (B, T) and targets (B, P) of the examples at some places."""
+        inputs, targets = cut_targets(self._examples[places], every_position=self._every_position)
+        return inputs.clamp(min=0), targets
 
     def evenly_spaced(self, count: int) -> Tensor:
         """Places of so many examples spread over the split; all of them where there are no more."""
