@@ -1,0 +1,128 @@
+"""Every view of every stage on both kinds of dataset; what does not fit, and what a person may have got wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from lab.datasets.dataset import Dataset
+from lab.errors import PromptError, UsageError
+from lab.inference.figures import Bars, Heatmap, Lines, Page, Prose, Scatter, Table, page_document, page_of
+from lab.inference.views import VIEWS, fits
+from tests.unit.inspection_helpers import STAGES, figure, page_for, subject_of
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def check_whole(page: Page) -> None:
+    """Each figure has as many numbers as labels, all of it survives the wire, and something is said of it."""
+    assert page_of(page_document(page)) == page
+    assert page.figures
+    assert page.look_at.count(".") >= 2
+    for each in page.figures:
+        match each:
+            case Heatmap():
+                assert len(each.values) == len(each.rows)
+                assert {len(row) for row in each.values} == {len(each.columns)}
+                assert each.low < each.high
+            case Bars():
+                assert len(each.labels) == len(each.values)
+                assert {len(each.lows), len(each.highs)} <= {0, len(each.labels)}
+            case Scatter():
+                assert len(each.labels) == len(each.x) == len(each.y) == len(each.classes) == len(each.neighbours)
+            case Lines():
+                assert len(each.names) == len(each.values)
+                assert {len(row) for row in each.values} == {len(each.x)}
+            case Table():
+                assert {len(row) for row in each.rows} <= {len(each.columns)}
+            case Prose():
+                assert all(len(passage.shades) in (0, len(passage.text)) for passage in each.passages)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("kind", ["stream", "words"])
+def test_every_view_that_fits_shows_something(stage: str, kind: str, prose: Dataset, few_names: Dataset) -> None:
+    subject = subject_of(prose if kind == "stream" else few_names, stage)
+    for view in VIEWS:
+        if fits(view, subject.config):
+            page = page_for(subject, view.name)
+            check_whole(page)
+            assert page.view == view.name
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"positions": "rotary"},
+        {"norm": "pre", "norm_kind": "rms"},
+        {"norm": "post"},
+        {"qk_norm": True},
+        {"attention": "uniform"},
+        {"causal_mask": False},
+        {"value_projection": False},
+        {"tied_embeddings": True},
+        {"residual": False},
+        {"logit_softcap": 5.0},
+        {"feed_forward_multiple": 0},
+        {"heads": 1},
+    ],
+)
+def test_every_switch_can_be_looked_into(settings: dict[str, object], prose: Dataset) -> None:
+    subject = subject_of(prose, "residual", **settings)
+    for view in VIEWS:
+        check_whole(page_for(subject, view.name))
+    check_whole(page_for(subject, "knock-out", replacement="mean"))
+
+
+def test_groups_of_pieces(prose: Dataset) -> None:
+    subject = subject_of(prose, "layernorm")
+    for pieces in ("parts", "heads", "positions", "dimensions"):
+        check_whole(page_for(subject, "knock-out", pieces=pieces))
+    with pytest.raises(UsageError, match=r"pieces=toes: run layernorm-1 has parts, heads, positions, dimensions"):
+        page_for(subject, "knock-out", pieces="toes")
+    with pytest.raises(UsageError, match="replacement=noise must be one of: zero, mean"):
+        page_for(subject, "knock-out", replacement="noise")
+    with pytest.raises(UsageError, match=r"pieces=positions: run modern-1 has parts, heads, dimensions"):
+        page_for(subject_of(prose, "modern"), "knock-out", pieces="positions")
+
+
+def test_a_prompt_that_is_too_long_is_cut_and_said(prose: Dataset) -> None:
+    page = page_for(subject_of(prose, "layernorm"), "attention", prompt="To be, or not to be")
+    assert page.notes == ("The prompt has 19 characters and the model sees 8 at once: only the last 8 are shown.",)
+    assert figure(page, "layer 1 head 1").rows == tuple("not to be".replace(" ", "␣")[-8:])
+
+
+def test_a_prompt_of_words_begins_at_their_start(few_names: Dataset) -> None:
+    page = page_for(subject_of(few_names, "layernorm"), "attention", prompt="emma")
+    assert figure(page, "layer 1 head 1").rows == tuple(".emma")
+
+
+def test_foreign_characters_are_named(prose: Dataset) -> None:
+    for view in ("attention", "logit-lens"):
+        with pytest.raises(PromptError, match="lacks 'ż'"):
+            page_for(subject_of(prose, "layernorm"), view, prompt="że")
+
+
+@pytest.mark.parametrize("option", ["layer", "head", "position"])
+def test_a_layer_or_head_that_is_not_there_is_said(option: str, prose: Dataset) -> None:
+    for wanted in (-1, 99):
+        with pytest.raises(UsageError, match=f"has no {option} {wanted}: it has {option}s 1 to"):
+            page_for(subject_of(prose, "layernorm"), "attention", **{option: wanted})
+
+
+def test_a_character_or_head_size_that_cannot_be_is_said(prose: Dataset) -> None:
+    with pytest.raises(UsageError, match="character 'ż' is not in the vocabulary"):
+        page_for(subject_of(prose, "mlp"), "embeddings", character="ż")
+    with pytest.raises(UsageError, match="head-size=0 must be between"):
+        page_for(subject_of(prose, "bigram"), "averaging", head_size=0)
+
+
+def test_two_runs_stand_side_by_side(prose: Dataset, few_names: Dataset) -> None:
+    one, other = subject_of(prose, "residual"), subject_of(prose, "layernorm", seed=2)
+    for view in ("attention", "loss-map"):
+        page = page_for(replace(one, other=other), view)
+        check_whole(page)
+        assert len(page.figures) > len(page_for(one, view).figures)
+    with pytest.raises(UsageError, match="trained on different texts"):
+        page_for(replace(one, other=subject_of(few_names, "residual")), "loss-map")
