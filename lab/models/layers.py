@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lab.config.run_config import RunConfig
+from lab.models.short_ways import RMSNorm, rms_norm, squared_relu
 
 PADDING_TARGET = -1
 """The target of a position that is not part of the loss."""
@@ -23,7 +24,7 @@ class SquaredReLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same."""
-        return F.relu(x).square()
+        return squared_relu(x)
 
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -48,9 +49,9 @@ def next_character_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def build_norm(config: RunConfig, width: int) -> nn.Module:
-    """Layer norm (Ba et al. 2016), or RMS norm (Zhang & Sennrich 2019) without weights, over the last `width`."""
+    """Layer norm (Ba et al. 2016), or RMS norm without weights, over the last `width`."""
     if config.norm_kind == "rms":
-        return nn.RMSNorm(width, elementwise_affine=False)
+        return RMSNorm()
     return nn.LayerNorm(width, bias=config.bias)
 
 
@@ -151,7 +152,7 @@ class MultiHeadAttention(nn.Module):
     def _placed(self, x: Tensor, first: int) -> Tensor:
         """Queries and keys (2, B, nh, T, hs), brought to one length and turned by their place, as the config says."""
         if self.qk_norm:  # Henry et al. 2020
-            x = F.rms_norm(x, (self.head_dim,))
+            x = rms_norm(x)
         return x if self.rotary is None else self.rotary(x, first)
 
 

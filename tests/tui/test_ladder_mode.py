@@ -221,7 +221,7 @@ async def test_climbing_leaves_the_modern_rung_out_and_its_row_offers_it(
         screen.go_to("rung")
         await until(pilot, lambda: app.ladder.code)
         said = screen.query_one("#rung", TextPane).plain
-        for told in ("rotary positions", "enter or n", "optimizer = adamw → muon", "F.relu(x).square()"):
+        for told in ("rotary positions", "enter or n", "optimizer = adamw → muon", "squared_relu(x)"):
             assert told in said
         screen.go_to("rungs")
         await pilot.press(key)
