@@ -103,10 +103,12 @@ def vanishing(seen: Seen) -> Finding | None:
 def large_updates(seen: Seen) -> Finding | None:
     """Updates of a thousandth of the weights are about right; of a tenth, each step undoes the last (makemore, 3).
 
-    Adam's weights grow until the ratio is bearable, so that the first steps show it best.
+    Adam's weights grow until the ratio is bearable, so that the first steps show it best. Where val has come as low as
+    that of the stage's known curve all the same, the rate was not too high.
     """
     updates = seen.of_kind("updates")
-    if not updates:
+    compared = seen.above_known()
+    if not updates or (compared is not None and compared[2] <= 0):
         return None
     ratios = np.array([of.log10_ratios for of in updates])  # (tensors, S)
     typical = np.array([np.median(of[np.isfinite(of)]) if np.isfinite(of).any() else -np.inf for of in ratios.T])  # (S)

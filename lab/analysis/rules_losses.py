@@ -89,20 +89,16 @@ def underfitting(seen: Seen) -> Finding | None:
 
 def above_known_curve(seen: Seen) -> Finding | None:
     """A model with a bug still learns, only not as well as it should: its loss alone looks like any other."""
-    steps, _, val = seen.losses()
-    if seen.known is None or not len(steps):
+    compared = seen.above_known()
+    if compared is None:
         return None
-    comparable = (steps >= seen.known.steps[0]) & (steps <= seen.known.steps[-1]) & (steps > 0)
-    if not comparable.any():
+    step, value, above = compared
+    if above <= ABOVE_KNOWN_CURVE:
         return None
-    above = (val - np.interp(steps, seen.known.steps, seen.known.values))[comparable]
-    if above[-1] <= ABOVE_KNOWN_CURVE:
-        return None
-    step, value = int(steps[comparable][-1]), float(val[comparable][-1])
     return Finding(
         "above-known-curve",
-        f"val {value:.2f} is {above[-1]:.1f} above the known curve of {seen.config.stage} at the same step",
-        f"at step {step:,} that stage had {value - above[-1]:.2f} on this text",
+        f"val {value:.2f} is {above:.1f} above the known curve of {seen.config.stage} at the same step",
+        f"at step {step:,} that stage had {value - above:.2f} on this text",
         "",
         step,
         "look for a bug: scale and mask of the attention, the targets' shift, lr",

@@ -55,6 +55,17 @@ class Seen:
         """The histograms of one kind."""
         return [found for found in self.histograms if found.kind == kind]
 
+    def above_known(self) -> tuple[int, float, float] | None:
+        """The last step at which val and the known curve can be compared, val there, and by how much it lies above."""
+        steps, _, val = self.losses()
+        if self.known is None:
+            return None
+        comparable = (steps >= self.known.steps[0]) & (steps <= self.known.steps[-1]) & (steps > 0)
+        if not comparable.any():
+            return None
+        step, value = int(steps[comparable][-1]), float(val[comparable][-1])
+        return step, value, value - float(np.interp(step, self.known.steps, self.known.values))
+
     def losses(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Steps, train and val losses of the evaluations, each (E,)."""
         train, val = self.metrics.get("train/eval_loss"), self.metrics.get("val/loss")

@@ -97,17 +97,24 @@ def _print(run: RunRow, result: dict[str, Any]) -> None:
     from lab.text import duration, literal
 
     print(f"{literal(run.name)} ({run.id}): {run.status} at step {run.step:,} in {duration(run.seconds)}")
+    print("\n".join(reading_lines(result)))
     if result["suggestion"] is None:
-        print(f"  no suggestion: {result['reason']}")
         return
-    for name, lr in result["suggestions"].items():
-        over_seeds = result["spread"].get(name)
-        spread = f"  seeds {over_seeds[0]:.2g} to {over_seeds[1]:.2g}" if over_seeds else ""
-        chosen = "suggestion" if lr == result["suggestion"] else ""
-        print(f"  {chosen:10}  {name:10}  {lr:8.2g}{spread}")
-    low, high = result["useful"]
-    print(f"  {'useful':10}  from {low:.2g} to {high:.2g}, the edge of stability")
     if result["remark"]:
         say(result["remark"])
     rates = " ".join(f"--set {key}={lr:.2g}" for key, lr in at_rate(run.config, result["suggestion"]).items())
     say(f"use it with: lab train {run.stage} --dataset {run.config.dataset} {rates}")
+
+
+def reading_lines(result: dict[str, Any]) -> list[str]:
+    """What was read off a sweep: each suggestion with its spread over seeds, and where the rates are useful."""
+    if result["suggestion"] is None:
+        return [f"  no suggestion: {result['reason']}"]
+    lines = []
+    for name, lr in result["suggestions"].items():
+        over_seeds = result["spread"].get(name)
+        spread = f"  seeds {over_seeds[0]:.2g} to {over_seeds[1]:.2g}" if over_seeds else ""
+        chosen = "suggestion" if lr == result["suggestion"] else ""
+        lines.append(f"  {chosen:10}  {name:10}  {lr:8.2g}{spread}")
+    low, high = result["useful"]
+    return [*lines, f"  {'useful':10}  from {low:.2g} to {high:.2g}, the edge of stability"]

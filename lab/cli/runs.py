@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -79,6 +79,7 @@ def _document(store: RunStore, run: RunRow) -> dict[str, object]:
         "test_looks": [
             {"at": look.at, "step": look.step, "loss": look.loss} for look in looks_at(store, [run.id]).get(run.id, ())
         ],
+        "sweep": _sweep(store, run),
         "findings": [finding.document() for finding in findings_of(store, run)],
         "metrics": store.metric_names(run.id),
         "checkpoints": [
@@ -119,15 +120,18 @@ def _cells(run: RunRow) -> list[str]:
 
 def _facts(run: RunRow) -> dict[str, str]:
     """The figures of one run, each on a line of its own."""
+    from lab.config.lr_sweep import LR_SWEEP
     from lab.text import NOTHING, age, choices, duration, loss, si
 
     best_at = f" at step {run.best_step:,}" if run.best_step is not None else ""
+    val = f"{loss(run.val_loss)} ({choices(run.val_loss)} choices), best {loss(run.best_val_loss)}{best_at}"
     where = f"{run.device}, {run.precision}, {run.threads} threads" if run.device else NOTHING
     facts = {
+        "kind": "an LR sweep" if run.kind == LR_SWEEP else "",
         "status": f"{run.status} at step {run.step:,} of {run.steps:,}" + (f", {run.error}" if run.error else ""),
         "stage": run.stage,
         "dataset": f"{run.dataset} (SHA-256 {run.dataset_sha256[:12]}…)",
-        "val": f"{loss(run.val_loss)} ({choices(run.val_loss)} choices), best {loss(run.best_val_loss)}{best_at}",
+        "val": val if run.kind != LR_SWEEP else "",
         "parameters": f"{run.parameters:,}" if run.parameters else NOTHING,
         "speed": f"{si(run.chars_per_second)} chars/s",
         "time": f"{duration(run.seconds)}, made {age(time.time() - run.created_at)} ago",
@@ -139,8 +143,20 @@ def _facts(run: RunRow) -> dict[str, str]:
     return {name: value for name, value in facts.items() if value}
 
 
+def _sweep(store: RunStore, run: RunRow) -> dict[str, Any] | None:
+    """What was read off an LR sweep, where it is one and has ended."""
+    from lab.config.lr_sweep import LR_SWEEP
+    from lab.store.lr_sweeps import stored_sweep
+
+    if run.kind != LR_SWEEP:
+        return None
+    sweep = stored_sweep(store, run)
+    return {"method": sweep.spec.method, "seeds": sweep.spec.seeds, **sweep.result} if sweep.result else None
+
+
 def _print(store: RunStore, run: RunRow) -> None:
     from lab.cli.compare import said_of_looks
+    from lab.cli.lr_find import reading_lines
     from lab.reports.run_findings import findings_of
     from lab.store.test_looks import looks_at
     from lab.text import literal
@@ -151,6 +167,10 @@ def _print(store: RunStore, run: RunRow) -> None:
     looks = looks_at(store, [run.id]).get(run.id)
     if looks:
         print(f"  test: {said_of_looks(looks)} at step {looks[-1].step:,}")
+    sweep = _sweep(store, run)
+    if sweep is not None:
+        print(f"\n{sweep['method']}, {sweep['seeds']} seeds")
+        print("\n".join(reading_lines(sweep)))
     for finding in findings_of(store, run):
         print(f"\nfinding: {literal(finding.text)}")
         print(f"  {literal(finding.evidence)}\n  what helps: {literal(finding.remedy)}")

@@ -162,4 +162,5 @@ def _explained(detail: Any) -> str:
         return message
     field = str(detail["loc"][0])
     rule = (message[:1].lower() + message[1:]).replace("input should be ", "must be ")
+    rule = rule.replace("0.000000000001", "1e-12")
     return f"{_OPTIONS.get(field, field)} {detail['input']}: {rule}"

@@ -7,6 +7,7 @@ import time
 
 import sqlalchemy as sa
 
+from lab.config.lr_sweep import LR_SWEEP
 from lab.errors import CheckpointError, StorageError, UsageError
 from lab.store.run_store import CheckpointRow, RunRow, RunStore
 from lab.store.schema import Event
@@ -20,6 +21,8 @@ def choose_checkpoint(store: RunStore, run: RunRow, which: str = "best") -> Chec
     """
     rows = store.checkpoints(run.id)
     if not rows:
+        if run.kind == LR_SWEEP:
+            raise CheckpointError(f"run {run.name} is an LR sweep, which keeps no checkpoint; train {run.stage}")
         raise CheckpointError(f"run {run.name} has no checkpoint yet; its first comes after some seconds of training")
     if which == "last":
         return rows[-1]

@@ -21,8 +21,8 @@ from lab.store.schema import Histogram, Tensor
 
 SNAPSHOTS_KEPT = 60
 """Histograms kept of a tensor, whatever the run's length."""
-LARGEST_HISTOGRAM_COUNT = 42_000
-"""Histograms kept of a run, 6 to 8 MB: of a model with very many layers, fewer of each tensor are."""
+LARGEST_HISTOGRAM_COUNT = 19_000
+"""Histograms kept of a run, 8 MB where every bin is filled: of a model with very many layers, fewer of each are."""
 _COUNT_TYPES = ("<u2", "<u4", "<u8")
 
 

@@ -259,6 +259,13 @@ def test_updates_that_are_not_numbers_are_no_evidence() -> None:
     }
 
 
+@pytest.mark.parametrize(("lower", "expected"), [(-0.1, {"large-updates"}), (0.1, set())])
+def test_a_rate_with_which_val_falls_as_fast_as_it_should_is_not_too_high(lower: float, expected: set[str]) -> None:
+    facts = {"histograms": [OneTensor("head.weight", "updates", {"log10_ratios": [-0.9, -2.5]})]}
+    val = seen().losses()
+    assert rules(seen(known=Curve(val[0], val[2] + lower), **facts)) == expected
+
+
 def test_a_gap_alone_is_no_overfitting_while_val_falls() -> None:
     falling = [3.0, 2.6, 2.3, 2.1, 2.0, 1.95, 1.9]
     train = [3.0, 2.5, 2.0, 1.7, 1.4, 1.2, 1.0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lab.config.diagnostics import BINS, Reading
 from lab.config.ladder import stage_config
+from lab.models.build import build_model
 from lab.store import lifecycle
 from lab.store.histograms import (
     LARGEST_HISTOGRAM_COUNT,
@@ -24,6 +25,8 @@ from lab.store.histograms import (
 )
 from lab.store.recorder import RunRecorder, begin_attempt
 from lab.store.run_store import DatasetFacts, NewRun, RunRow, RunStore
+from lab.training.diagnostics import Diagnostics
+from tests.unit.training_helpers import CPU, token_batch
 
 FACTS = DatasetFacts("5" * 64, "stream", "shakespeare", "/texts/s.txt", 1000, ("a", "b"), 1.25)
 
@@ -85,6 +88,54 @@ def test_one_snapshot_takes_few_bytes() -> None:
     counts = np.zeros(BINS, dtype=int)
     counts[20:45] = 300
     assert len(pack_counts(counts)) == 8 + 25 * 2
+
+
+def bytes_kept(store: RunStore) -> int:
+    """Bytes of the database, without what is free in it."""
+    with store.database.reader.connect() as connection:
+        pages, free, size = (
+            connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+    return int((pages - free) * size)
+
+
+def fill(record: RunRecorder, tensors: int, steps: Iterable[int], largest_count: int) -> None:
+    """Snapshots that fill every bin, with all numbers that there can be."""
+    counts = np.random.default_rng(1).integers(1, largest_count, BINS)
+    facts = {"low": -1.5, "high": 1.7, "saturated": 0.11, "dead": 0.13, "log10_ratio": -3.1}
+    for step in steps:
+        readings = (
+            Reading(f"blocks.{place}.feed_forward.activation", "activations", "log2-20", tuple(counts.tolist()), 0.1,
+                    0.7, **facts)
+            for place in range(tensors)
+        )  # fmt: skip
+        record.snapshot(step, list(readings))
+    record.drain()
+
+
+def test_the_longest_run_keeps_no_more_than_8_megabytes(store: RunStore, record: RunRecorder) -> None:
+    before = bytes_kept(store)
+    fill(record, 10, range(1, 1001), 8192)
+    rows = 10 * SNAPSHOTS_KEPT
+    a_row = (bytes_kept(store) - before) / rows
+    assert len(read_histograms(store, store.runs()[0].id)[0]) == SNAPSHOTS_KEPT
+    assert a_row * LARGEST_HISTOGRAM_COUNT <= 8 * 2**20
+
+
+def test_a_small_stage_keeps_less_than_a_megabyte(store: RunStore, record: RunRecorder) -> None:
+    """Of `layernorm`, the largest of the small stages, as often as it is looked at."""
+    config = stage_config("layernorm")
+    model = build_model(config, 65)
+    diagnostics = Diagnostics(config, model, CPU)
+    diagnostics.before(*token_batch(config, 65))
+    readings = diagnostics.after()
+    before = bytes_kept(store)
+    looks = [step for step in range(1, config.steps + 1) if diagnostics.due(step)]
+    for place in range(len(looks)):
+        record.snapshot(1 + place * 1000 // len(looks), readings)
+    record.drain()
+    assert 100_000 < bytes_kept(store) - before < 2**20
 
 
 def test_tensors_come_back_as_they_were_told_in_their_order(store: RunStore, record: RunRecorder) -> None:
