@@ -3,47 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from textual.binding import Binding, BindingType
 
+from lab.tui.action import Action as Action
+from lab.tui.action import Situation as Situation
 from lab.tui.modes import MODES
 
 FOOTER_KEYS = 7
-
-
-@dataclass(frozen=True)
-class Situation:
-    """What is selected and shown: by this the footer chooses its keys."""
-
-    mode: str = "runs"
-    status: str | None = None
-    """Of the run under the cursor."""
-    runs: int = 0
-    marks: int = 0
-    undo: str = ""
-    pane: str = "runs"
-    single_pane: bool = False
-    zoomed: bool = False
-    filtered: bool = False
-    loaded: bool = False
-    missing_rungs: int = 0
-    """Rungs of the ladder that climbing would queue."""
-    writing: bool = False
-    """Whether text is being written."""
-    rate_chosen: bool = False
-    """Whether a learning rate is under the cursor."""
-    statuses: frozenset[str] = frozenset()
-    """Of the marked runs."""
-    trash: bool = False
-    """Whether what is listed is the trash."""
-    queue_paused: bool = False
-    written: int = 0
-    """Characters that are."""
-
-
-def _always(_: Situation) -> bool:
-    return True
 
 
 def _has_run(now: Situation) -> bool:
@@ -55,7 +22,7 @@ def _has_runs(now: Situation) -> bool:
 
 
 def _has_panes(now: Situation) -> bool:
-    return now.runs > 0 or now.mode == "ladder"
+    return now.runs > 0 or now.mode in ("ladder", "inspect")
 
 
 def _has_tabs(now: Situation) -> bool:
@@ -69,6 +36,8 @@ def _on_chart(now: Situation) -> bool:
 def _can_step(now: Situation) -> bool:
     if now.mode == "sample":
         return now.status is not None
+    if now.mode == "inspect":
+        return now.figures > 0 and now.pane in ("page", "beside")
     return now.mode != "runs" or _on_chart(now)
 
 
@@ -84,50 +53,22 @@ def _in_trash(now: Situation) -> bool:
     return now.status is not None and now.trash
 
 
-@dataclass(frozen=True)
-class Action:
-    """One thing a person can do. Its id names the `action_…` method that does it.
-
-    `footer` ranks it there, 1 first, where `when` holds; 0 keeps it out.
-    """
-
-    id: str
-    keys: tuple[str, ...]
-    label: str
-    help: str
-    group: str
-    when: Callable[[Situation], bool] = _always
-    footer: int = 0
-    synonyms: str = ""
-    shown_key: str = ""
-    modes: tuple[str, ...] = ()
-    """The screens that it is for; every one where none is named."""
-
-    def is_for(self, mode: str) -> bool:
-        """Whether it can be done on a screen."""
-        return not self.modes or mode in self.modes
-
-    @property
-    def key_text(self) -> str:
-        """Its keys as they are shown: `space`, `*`, `ctrl+p`."""
-        return self.shown_key or " ".join(self.keys)
-
-
 _RUNS = ("runs",)
 _RUNS_AND_LADDER = ("ladder", "runs")
 _SAMPLE = ("sample",)
-_STEPPING = ("runs", "run_view", "sample", "lr_finder", "compare")
+_STEPPING = ("runs", "run_view", "sample", "lr_finder", "compare", "inspect")
 _LR_FINDER = ("lr_finder",)
 _QUEUEING = ("runs", "run_view", "lr_finder")
 _RUNS_AND_VIEW = ("runs", "run_view")
 _RUNS_AND_COMPARE = ("runs", "compare")
 _COMPARE = ("compare",)
 _CHARTS = ("runs", "run_view", "compare")
-_TABLES = ("ladder", "runs", "compare", "sample", "lr_finder")
+_TABLES = ("ladder", "runs", "compare", "sample", "lr_finder", "inspect")
 _RUN_VIEW = ("run_view",)
 _TABS = ("runs", "run_view", "sample", "compare")
-_EVERYWHERE_TO_MOVE = ("ladder", "runs", "run_view", "sample", "lr_finder", "compare")
-_MODES = ("ladder", "runs", "compare", "lr_finder", "sample")
+_EVERYWHERE_TO_MOVE = ("ladder", "runs", "run_view", "sample", "lr_finder", "compare", "inspect")
+_MODES = ("ladder", "runs", "compare", "lr_finder", "sample", "inspect")
+_INSPECT = ("inspect",)
 _EDITING = ("ladder", "runs", "run_view", "lr_finder")
 _PANES = (*_EDITING, "compare")
 
@@ -331,10 +272,43 @@ ACTIONS: tuple[Action, ...] = (
         "leave", ("escape",), "stop", "Stop what is being written; leave the prompt.", "Sample", shown_key="esc",
         footer=2, modes=_SAMPLE, when=lambda now: now.writing, synonyms="cancel back",
     ),
+    # Inspect
+    Action("inspect_run", ("I",), "inspect", "Look into the run: its data, its parts, what it knows, which pieces it "
+           "needs.", "Runs", when=_has_run, synonyms="attention embeddings knock-out look inside explain",
+           modes=_RUNS_AND_VIEW),
+    Action("look", ("enter",), "to the figures", "Go from a list to the figures; there, give the current one all the "
+           "room.", "Inspect", footer=1, when=lambda now: now.pane in ("views", "model") and now.runs > 0,
+           synonyms="open page", modes=_INSPECT),
+    Action("stop_inspecting", ("escape",), "stop", "Stop what is being computed; else leave the zoom, and the figures "
+           "for the list of views.", "Inspect", shown_key="esc", footer=1, when=lambda now: now.writing,
+           synonyms="cancel abort back", modes=_INSPECT),
+    Action("inspect_again", ("r",), "ask again", "Ask again for a page that failed or was stopped.", "Inspect",
+           synonyms="retry repeat", modes=_INSPECT),
+    Action("next_figure", ("]",), "next figure", "Go to the page's next figure.", "Inspect", footer=5,
+           when=lambda now: now.figures > 1, synonyms="head layer table", modes=_INSPECT),
+    Action("previous_figure", ("[",), "previous figure", "Go to the page's figure before.", "Inspect", modes=_INSPECT),
+    Action("later_checkpoint", ("full_stop",), "later checkpoint", "Go to the run's next checkpoint: the figures are "
+           "seen forming.", "Inspect", shown_key=".", synonyms="step forming film", modes=_INSPECT),
+    Action("earlier_checkpoint", ("comma",), "earlier checkpoint", "Go to the run's checkpoint before.", "Inspect",
+           shown_key=",", footer=4, when=_has_run, synonyms="step forming", modes=_INSPECT),
+    Action("side_by_side", ("space",), "side by side", "Keep this run and checkpoint beside what is chosen next; "
+           "on it, take it away.", "Inspect", footer=6, when=_has_run, synonyms="compare second two beside",
+           modes=_INSPECT),
+    Action("inspect_prompt", ("i",), "prompt", "Type the text that is looked at.", "Inspect", footer=3,
+           when=lambda now: "prompt" in now.options, synonyms="text input context", modes=_INSPECT),
+    Action("option_more", ("+",), "next setting", "Set what the page can be asked for to its next value: the "
+           "head size, the layer, which pieces.", "Inspect", synonyms="head size layer next larger", modes=_INSPECT,
+           when=lambda now: bool(now.options - {"prompt", "other", "other_checkpoint"}), footer=3),
+    Action("option_less", ("-",), "setting before", "Set it to the value before.", "Inspect",
+           synonyms="head size layer smaller", modes=_INSPECT),
+    Action("choose_option", ("o",), "options", "List all that can be set on this page.", "Inspect", footer=7,
+           when=lambda now: bool(now.options - {"prompt", "other", "other_checkpoint"}),
+           synonyms="set layer head pieces replacement", modes=_INSPECT),
     # Step
-    Action("step_forward", ("right",), "step", "Move the cursor on: by a character; on a chart, by a hundredth.",
+    Action("step_forward", ("right",), "step", "Move the cursor on: by a character or a cell; on a chart, by a "
+           "hundredth.",
            "Step", shown_key="→", modes=_STEPPING, when=_can_step, footer=6, synonyms="next character cursor"),
-    Action("step_back", ("left",), "step back", "Move the cursor back: by a character; on a chart, by a "
+    Action("step_back", ("left",), "step back", "Move the cursor back: by a character or a cell; on a chart, by a "
            "hundredth.", "Step", shown_key="←", modes=_STEPPING, synonyms="previous character cursor"),
     Action("step_forward_far", ("shift+right",), "ten on", "Move the cursor on by ten.", "Step",
            shown_key="shift →", modes=_STEPPING),
@@ -357,8 +331,8 @@ ACTIONS: tuple[Action, ...] = (
            "Panes", when=_has_tabs, footer=10, synonyms="sample config log", modes=_TABS),
     Action(
         "zoom", ("z",), "zoom", "Give the pane the whole screen, or give it back.", "Panes",
-        when=lambda now: now.runs > 0 and not now.single_pane, footer=11, synonyms="maximize full screen",
-        modes=_PANES,
+        when=lambda now: now.figures > 0 or (now.runs > 0 and not now.single_pane), footer=11,
+        synonyms="maximize full screen", modes=(*_PANES, "inspect"),
     ),
     # Chart
     Action("x_axis", ("x",), "x-axis", "Draw over steps, characters, seconds or FLOPs.", "Chart",
@@ -388,7 +362,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("copy", ("y",), "copy", "Copy what is shown: row, table, curves, sample, config, the command to repeat it.",
            "Take along", synonyms="yank clipboard osc52", when=_has_runs),
     Action("write_file", ("w",), "write to a file", "Write what is shown beside the database: text, CSV, or a picture.",
-           "Take along", synonyms="save export csv svg screenshot", modes=("ladder", "run_view", "sample", "compare")),
+           "Take along", synonyms="save export csv svg screenshot",
+           modes=("ladder", "run_view", "sample", "compare", "inspect")),
     Action("picture", (), "picture", "Write a picture of the screen (SVG) beside the database.", "Take along",
            synonyms="save export svg screenshot image"),
     # lab

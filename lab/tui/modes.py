@@ -50,6 +50,13 @@ MODES: tuple[Mode, ...] = (
         "lr_finder", "4", "LR finder", "Go to the LR finder: which learning rate, and why.", "lr_finder:LRFinderScreen"
     ),
     Mode("sample", "5", "Sample", "Go to sampling: text from any stored run and checkpoint.", "sample:SampleScreen"),
+    Mode(
+        "inspect",
+        "6",
+        "Inspect",
+        "Go to inspecting: what a model knows, and which of its pieces it needs.",
+        "inspect:InspectScreen",
+    ),
 )
 
 MODES_BY_NAME = {mode.name: mode for mode in MODES}

@@ -11,7 +11,7 @@ from typing import Any
 from tui_helpers import lab_app, named, opened, until
 
 from lab.inference.client import Listener
-from lab.inference.protocol import Likelihood, SampleRequest, Speed, SpeedRequest, Token
+from lab.inference.protocol import InspectRequest, Likelihood, SampleRequest, Speed, SpeedRequest, Token
 from lab.tui.app import LabApp
 from lab.tui.screens.sample import SampleScreen
 from lab.tui.widgets.run_table import RunTable
@@ -25,6 +25,7 @@ class FakeClient:
     asked: list[tuple[SampleRequest, Listener]] = field(default_factory=list)
     cancelled: list[int] = field(default_factory=list)
     measuring: list[tuple[SpeedRequest, Listener]] = field(default_factory=list)
+    inspected: list[tuple[InspectRequest, Listener]] = field(default_factory=list)
 
     def measure(self, request: SpeedRequest, listener: Listener) -> int:
         self.measuring.append((request, listener))
@@ -40,6 +41,10 @@ class FakeClient:
     def sample(self, request: SampleRequest, listener: Listener) -> int:
         self.asked.append((request, listener))
         return len(self.asked)
+
+    def inspect(self, request: InspectRequest, listener: Listener) -> int:
+        self.inspected.append((request, listener))
+        return 20_000 + len(self.inspected)
 
     def cancel(self, request_id: int) -> None:
         self.cancelled.append(request_id)

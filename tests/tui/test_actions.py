@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from compare_helpers import in_compare
+from inspect_helpers import answer, in_inspect, on_view
 from sample_helpers import FakeClient, add_checkpoints, in_sample
 from sweep_helpers import add_sweep, in_finder
 from textual.widgets import Input, OptionList
@@ -24,6 +25,7 @@ from lab.tui.screens.composer import ComposerScreen
 from lab.tui.screens.confirm import ConfirmScreen
 from lab.tui.screens.continue_run import ContinueScreen
 from lab.tui.screens.help import HelpScreen
+from lab.tui.screens.inspect import InspectScreen
 from lab.tui.screens.ladder import LadderScreen
 from lab.tui.screens.lr_finder import LRFinderScreen
 from lab.tui.screens.notes import NotesScreen
@@ -617,6 +619,68 @@ async def _sample(pilot: Any, screen: Any, database: Path) -> None:
     assert pilot.app.focused.id == "first-text"
 
 
+@exercises(
+    "mode_inspect", "look", "next_figure", "previous_figure", "inspect_prompt", "inspect_again", "stop_inspecting"
+)
+async def _inspect(pilot: Any, screen: Any, database: Path) -> None:
+    add_checkpoints(database, residual_1=(1, 400))
+    client = pilot.app.inference = FakeClient()
+    inspect = await in_inspect(pilot)
+    page = await on_view(pilot, inspect, "attention")
+    await pilot.press("]", "]", "[")
+    assert page.current == 1
+    await pilot.press("enter")
+    assert inspect.zoomed
+    await pilot.press("i", *"To be", "enter")
+    await until(pilot, lambda: client.inspected[-1][0].options.prompt == "To be")
+    asked = len(client.inspected)
+    await pilot.press("escape")
+    assert client.cancelled[-1] == 20_000 + asked
+    await until(pilot, lambda: "r begins again" in on_screen(pilot.app))
+    await pilot.press("r")
+    await until(pilot, lambda: len(client.inspected) == asked + 1)
+    answer(client)
+    await until(pilot, lambda: page.page is not None)
+
+
+@exercises("inspect_run", "later_checkpoint", "earlier_checkpoint", "side_by_side")
+async def _inspect_checkpoints(pilot: Any, screen: Any, database: Path) -> None:
+    add_checkpoints(database, residual_1=(1, 20, 400), bigram_1=(300,))
+    client = pilot.app.inference = FakeClient()
+    go_to(screen, "residual-1")
+    await pilot.press("I")
+    await until(pilot, lambda: isinstance(pilot.app.screen, InspectScreen))
+    inspect = pilot.app.screen
+    await until(pilot, lambda: inspect.run is not None and inspect.run.name == "residual-1")
+    await until(pilot, lambda: inspect.choices.run_id == named(pilot.app, "residual-1").id)
+    await on_view(pilot, inspect, "embeddings")
+    await pilot.press("comma")
+    await until(pilot, lambda: client.inspected[-1][0].checkpoint == "20")
+    await pilot.press("comma", "full_stop")
+    assert inspect.lists().checkpoint == "20"
+    await pilot.press("space", "full_stop")
+    assert inspect.beside == (named(pilot.app, "residual-1").id, "20")
+    await until(pilot, lambda: inspect.query_one("#second").display)
+
+
+@exercises("option_more", "option_less", "choose_option")
+async def _inspect_options(pilot: Any, screen: Any, database: Path) -> None:
+    add_checkpoints(database, residual_1=(1, 400))
+    client = pilot.app.inference = FakeClient()
+    inspect = await in_inspect(pilot)
+    page = await on_view(pilot, inspect, "averaging")
+    await pilot.press("+")
+    await until(pilot, lambda: client.inspected[-1][0].options.head_size == 32)
+    answer(client)
+    await until(pilot, lambda: page.page is not None and page.page.choices[0].chosen == "32")
+    await pilot.press("-")
+    await until(pilot, lambda: page.page is not None and page.page.choices[0].chosen == "16")
+    await pilot.press("o")
+    assert isinstance(pilot.app.screen, ChoiceScreen)
+    await pilot.press("enter")
+    await until(pilot, lambda: client.inspected[-1][0].options.head_size == 4)
+
+
 @exercises("mode_compare", "choose_runs", "unmark")
 async def _compare(pilot: Any, screen: Any, database: Path) -> None:
     compare = await in_compare(pilot, database)
@@ -687,6 +751,7 @@ SCREENS = {
     "runs": RunsScreen,
     "lr_finder": LRFinderScreen,
     "sample": SampleScreen,
+    "inspect": InspectScreen,
 }
 
 

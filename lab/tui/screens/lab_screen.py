@@ -157,6 +157,21 @@ class LabScreen(TakingAlong):
         """Goes to sampling."""
         self.app.switch_mode("sample")
 
+    def action_mode_inspect(self) -> None:
+        """Goes to inspecting."""
+        self.app.switch_mode("inspect")
+
+    async def inspect(self, run_id: str | None = None, view: str = "") -> None:
+        """Goes to inspecting: a run, where one is named, by a view."""
+        from lab.tui.screens.inspect import InspectScreen
+
+        if run_id is not None:
+            self.lab.selected = run_id
+        await self.app.switch_mode("inspect")
+        screen = self.app.screen
+        if isinstance(screen, InspectScreen):
+            screen.open_on(run_id, view)
+
     async def action_find_lr(self) -> None:
         """Goes to the LR finder and opens its composer."""
         await self.app.switch_mode("lr_finder")

@@ -36,6 +36,11 @@ class QueueActions(LabScreen):
             return
         lab.edit(lambda: change(lab.edits, lab.reader.store(), runs))
 
+    async def action_inspect_run(self) -> None:
+        """Looks into the run under the cursor."""
+        if self.run is not None:
+            await self.inspect(self.run.id)
+
     def action_pause_resume(self) -> None:
         """Pauses the runs, or lets them go on."""
         self.lab.minder.retry_now()

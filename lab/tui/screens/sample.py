@@ -10,9 +10,9 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
-from lab import text
 from lab.tui.actions import Situation, bindings, footer_actions
 from lab.tui.sample_draft import Checked, SampleDraft, check_draft
+from lab.tui.screens.run_choices import absence
 from lab.tui.screens.sample_choices import SampleChoices
 from lab.tui.screens.sample_pages import FIRST, PAGES, SECOND
 from lab.tui.shown import Shown, file_stem, of_run, of_text
@@ -101,27 +101,16 @@ class SampleScreen(SampleChoices):
         if values.get("page") in PAGES:
             self.page = values["page"]
         self.query_one(SampleForm).fill_in(SampleDraft.from_plain(values.get("prompt"), values.get("fields")))
-        self._to_choose = self._restored_model(values.get("model"))
-        self.beside = self._restored_model(values.get("beside"))
+        self._to_choose = self.model_of(values.get("model"))
+        self.beside = self.model_of(values.get("beside"))
         self._adopted = values.get("adopted") if self._to_choose else None
-
-    def _restored_model(self, value: object) -> tuple[str, str] | None:
-        match value:
-            case [str(run_id), ("best" | "last") as checkpoint] if self._run_of(run_id):
-                return run_id, checkpoint
-            case [str(run_id), str(step)] if self._run_of(run_id) and step.isdecimal():
-                return run_id, step
-        return None
 
     # What is chosen
 
     @property
     def run(self) -> RunRow | None:
         """The run that writes."""
-        return self._run_of(self.query_one(ModelLists).run_id)
-
-    def _run_of(self, run_id: str | None) -> RunRow | None:
-        return next((run for run in self.lab.snapshot.runs if run.id == run_id), None)
+        return self.run_of(self.query_one(ModelLists).run_id)
 
     @property
     def writing(self) -> Writing | None:
@@ -192,9 +181,9 @@ class SampleScreen(SampleChoices):
         lists, known = self.query_one(ModelLists), self.choices.with_checkpoints
         listed = [run for run in reversed(self.lab.snapshot.runs) if run.id in known]
         lists.show_runs(listed, self.beside[0] if self.beside else None, self.look())
-        selected = self._run_of(self.lab.selected)
+        selected = self.run_of(self.lab.selected)
         is_new = selected is not None and selected.id != self._adopted
-        lists.say_missing(_absence(selected) if selected is not None and listed and selected.id not in known else "")
+        lists.say_missing(absence(selected) if selected is not None and listed and selected.id not in known else "")
         if selected is not None and is_new and selected.id in known:
             self._adopted, self._to_choose = selected.id, None
             lists.choose_run(selected.id)
@@ -214,7 +203,7 @@ class SampleScreen(SampleChoices):
         self._show_models()
         self._show_pane(FIRST, self.run, self.query_one(ModelLists).checkpoint)
         if self.beside is not None:
-            self._show_pane(SECOND, self._run_of(self.beside[0]), self.beside[1])
+            self._show_pane(SECOND, self.run_of(self.beside[0]), self.beside[1])
         self.show_bars()
 
     def _show_pane(self, name: str, run: RunRow | None, checkpoint: str) -> None:
@@ -298,7 +287,7 @@ class SampleScreen(SampleChoices):
         lists, lab = self.query_one(ModelLists), self.lab
         models = {FIRST: (run.id, lists.checkpoint), SECOND: self.beside}
         for name, model in models.items():
-            found = self._run_of(model[0]) if model else None
+            found = self.run_of(model[0]) if model else None
             if model is None or found is None:
                 self.writings[name] = None
                 continue
@@ -386,12 +375,6 @@ class SampleScreen(SampleChoices):
         """Goes to the prompt."""
         self.go_to_page("text")
         self.query_one("#prompt").focus()
-
-
-def _absence(run: RunRow) -> str:
-    """Why the run that one comes from is not among those that can write."""
-    name = text.clip(text.literal(run.name), 16)
-    return f"{name}: none yet" if run.status in ("queued", "training", "paused") else f"{name} has none"
 
 
 def _title(run: RunRow | None, checkpoint: str) -> str:

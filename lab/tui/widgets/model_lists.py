@@ -26,9 +26,17 @@ _NAME_WIDTH = 17
 
 
 class _Choice(FreshClicks):
-    """A list whose cursor alone chooses; enter has text written, a click does not."""
+    """A list whose cursor alone chooses; enter does what its screen has it do, a click does not."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "screen.write", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "enter", show=False)]
+
+    def __init__(self, on_enter: str, *, id: str) -> None:  # noqa: A002 (Textual's name)
+        super().__init__(id=id, classes="pane", compact=True)
+        self._entered = on_enter
+
+    async def action_enter(self) -> None:
+        """Does it."""
+        await self.screen.run_action(self._entered)
 
 
 class ModelLists(Vertical):
@@ -42,17 +50,18 @@ class ModelLists(Vertical):
     class CheckpointChosen(Message):
         """Another checkpoint is under the cursor."""
 
-    def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
+    def __init__(self, *, id: str, title: str = "Runs with a checkpoint", on_enter: str = "write") -> None:  # noqa: A002
         super().__init__(id=id)
+        self._title, self._entered = title, on_enter
         self._rows: tuple[tuple[str, str], ...] = ()
         self._checkpoints: tuple[tuple[str, str], ...] = ()
 
     def compose(self) -> ComposeResult:
         """The runs over the checkpoints."""
-        runs = _Choice(id="models", classes="pane", compact=True)
-        runs.border_title = "Runs with a checkpoint"
+        runs = _Choice(self._entered, id="models")
+        runs.border_title = self._title
         yield runs
-        checkpoints = _Choice(id="checkpoints", classes="pane", compact=True)
+        checkpoints = _Choice(self._entered, id="checkpoints")
         checkpoints.border_title = "Checkpoint"
         yield checkpoints
 
@@ -66,13 +75,20 @@ class ModelLists(Vertical):
         """The checkpoint under the cursor: best, last, or a step."""
         return self._highlighted("#checkpoints") or "best"
 
-    def show_runs(self, runs: Sequence[RunRow], beside: str | None, look: Look) -> None:
-        """Lists the runs, newest first; the cursor stays on its run."""
-        rows = tuple((run.id, f"{run.name}{run.val_loss}{run.id == beside}{look.colour_of(run.id)}") for run in runs)
+    def show_runs(
+        self, runs: Sequence[RunRow], beside: str | None, look: Look, *, dimmed: frozenset[str] = frozenset()
+    ) -> None:
+        """Lists the runs in this order; the cursor stays on its run."""
+        rows = tuple(
+            (run.id, f"{run.name}{run.val_loss}{run.id == beside}{run.id in dimmed}{look.colour_of(run.id)}")
+            for run in runs
+        )
         if rows == self._rows:
             return
         self._rows = rows
-        options = [Option(_run_text(run, look, beside=run.id == beside), id=run.id) for run in runs]
+        options = [
+            Option(_run_text(run, look, beside=run.id == beside, dimmed=run.id in dimmed), id=run.id) for run in runs
+        ]
         self._replace("#models", options)
 
     def show_checkpoints(self, run: RunRow | None, rows: Sequence[CheckpointRow]) -> None:
@@ -120,10 +136,11 @@ class ModelLists(Vertical):
         self.post_message(self.RunChosen() if event.option_list.id == "models" else self.CheckpointChosen())
 
 
-def _run_text(run: RunRow, look: Look, *, beside: bool) -> Text:
+def _run_text(run: RunRow, look: Look, *, beside: bool, dimmed: bool = False) -> Text:
     said = Text(no_wrap=True)
-    said.append("‖" if beside else "•", look.colour_of(run.id))
-    said.append(f" {text.clip(text.literal(run.name), _NAME_WIDTH):<{_NAME_WIDTH}}")
+    said.append("‖" if beside else "–" if dimmed else "•", look.colour_of(run.id))
+    name = text.clip(text.literal(run.name), _NAME_WIDTH)
+    said.append(f" {name:<{_NAME_WIDTH}}", look.colour("text-muted") if dimmed else "")
     said.append(f" {text.loss(run.val_loss):>6}", look.colour("text-muted"))
     return said
 
