@@ -44,6 +44,14 @@ class StoreError(LabError):
     """The database cannot be used: unwritable, foreign, corrupt, or of a newer lab."""
 
 
+class DamagedDatabaseError(StoreError):
+    """The database is not whole: it is not written to any more; `lab doctor --repair` saves what can be saved."""
+
+
+class NotADatabaseError(StoreError):
+    """The file is no SQLite database, or its very head is damaged."""
+
+
 class StorageError(StoreError):
     """The disk is full, read-only or failing: what is stored is whole, and more is when there is room."""
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from lab import __version__
-from lab.errors import StoreError
+from lab.errors import DamagedDatabaseError, StoreError
 from lab.store.migration_steps import MIGRATIONS, Migration
 from lab.store.schema import APPLICATION_ID, SCHEMA_VERSION, Base
 from lab.store.storage import storage_error
+from lab.store.stored_files import seal
 
 BUSY_TIMEOUT_SECONDS = 30
 """How long a connection waits for another's write lock."""
@@ -68,7 +69,12 @@ def said_plainly(path: Path, error: BaseException) -> StoreError:
             )
         if "no such" not in said:
             return StoreError(f"database {path} cannot be used: {said}")
-    return StoreError(f"database {path} is damaged ({said}); see: lab doctor --db {path}")
+    return damaged(path, said)
+
+
+def damaged(path: Path, said: str) -> DamagedDatabaseError:
+    """What is said of a database that is not whole, with the remedy."""
+    return DamagedDatabaseError(f"database {path} is damaged ({said}); see: lab doctor --repair --db {path}")
 
 
 def _newer(path: Path, version: int, target: int) -> StoreError:
@@ -87,7 +93,8 @@ def _prepared_version(path: Path) -> int:
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS)
     try:
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-        if version == 0:
+        if version == 0 or connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # so that what is deleted can give its space back
             _write_ahead(connection)
         return version
     except sqlite3.DatabaseError as error:
@@ -121,4 +128,4 @@ def _keep_copy(path: Path, version: int) -> None:
     finally:
         source.close()
         target.close()
-    partial.replace(copy)
+    seal(partial, copy)

@@ -236,10 +236,10 @@ def test_a_damaged_header_is_said_to_be_damage(database_path: Path) -> None:
     content[16:18] = b"\x00\x07"  # no page is that long
     database_path.write_bytes(content)
     assert f"database {database_path} is damaged" in refusal(database_path)
-    assert f"lab doctor --db {database_path}" in refusal(database_path)
+    assert f"lab doctor --repair --db {database_path}" in refusal(database_path)
 
 
-def test_damage_that_is_met_later_is_said_to_be_damage(database_path: Path, dataset_facts: DatasetFacts) -> None:
+def test_damage_of_a_page_is_said_when_the_database_is_opened(database_path: Path, dataset_facts: DatasetFacts) -> None:
     store = RunStore.open(database_path)
     store.add_runs([NewRun(config=stage_config("bigram"), dataset=dataset_facts)] * 50)
     store.close()
@@ -248,10 +248,8 @@ def test_damage_that_is_met_later_is_said_to_be_damage(database_path: Path, data
     content = bytearray(database_path.read_bytes())
     content[4096 * (page - 1) : 4096 * page] = b"\xa5" * 4096
     database_path.write_bytes(content)
-    store = RunStore.open(database_path)
-    with pytest.raises(StoreError, match=r"is damaged .*; see: lab doctor --db"):
-        store.runs()
-    store.close()
+    with pytest.raises(StoreError, match=r"is damaged .*; see: lab doctor --repair --db"):
+        RunStore.open(database_path)
 
 
 @pytest.fixture
@@ -349,7 +347,7 @@ def test_what_cannot_be_recorded_ends_the_run_with_a_plain_word(store: RunStore,
         connection.exec_driver_sql("DROP TABLE sample")
     recorder = RunRecorder(store, run.id, run.attempt, run.steps)
     recorder.sample(1, "text")
-    with pytest.raises(StoreError, match=r"is damaged .no such table: sample.; see: lab doctor"):
+    with pytest.raises(StoreError, match=r"is damaged .no such table: sample.; see: lab doctor --repair"):
         recorder.close()
 
 
