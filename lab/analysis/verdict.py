@@ -9,6 +9,7 @@ from typing import Literal
 
 from lab.analysis.groups import Comparable, Group
 from lab.analysis.intervals import Interval, difference_interval, holm, mean_interval, p_value, seeds_needed
+from lab.config.lr_sweep import LR_SWEEP
 
 Outcome = Literal[
     "baseline", "better", "worse", "lower", "higher", "no difference", "too few seeds", "not comparable", "nothing yet"
@@ -90,14 +91,18 @@ def _compared(group: Group, baseline: Group, numbers: Mapping[str, float], compa
     best = mean_interval([run.best_val_loss for run in group.scored if run.best_val_loss is not None])
     bare = Verdict(group, "baseline", "the baseline", mean_interval(list(own.values())), best)
     if not own:
-        return replace(bare, outcome="nothing yet", sentence="nothing to compare yet")
+        sweep = group.first.kind == LR_SWEEP
+        said = "an LR sweep has no val to compare" if sweep else "nothing to compare yet"
+        return replace(bare, outcome="nothing yet", sentence=said)
     if group is baseline or group == baseline:
         return bare
     if not comparable:
         return replace(bare, outcome="not comparable", sentence="not comparable with the baseline")
     difference = difference_interval(own, other)
     if difference is None:
-        return replace(bare, outcome="nothing yet", sentence="the baseline has not finished")
+        sweep = baseline.first.kind == LR_SWEEP
+        said = "the baseline is an LR sweep, which has no val" if sweep else "the baseline has not finished"
+        return replace(bare, outcome="nothing yet", sentence=said)
     paired = own.keys() == other.keys()
     p = p_value(difference)
     if p is None:

@@ -210,7 +210,7 @@ def _figures(of: TensorHistograms, place: int) -> str:
 
 def _bars(counts: np.ndarray, width: int) -> str:
     """Some bins as one row of bars, the tallest of full height."""
-    shares = _condensed(counts[None], width)[0]
+    shares = condensed(counts[None], width)[0]
     heights = np.ceil(shares / max(1e-9, shares.max()) * (len(BARS) - 1)).astype(int)
     return "".join(BARS[height] for height in heights)
 
@@ -227,13 +227,13 @@ def _heat(of: TensorHistograms, rows: int) -> tuple[np.ndarray, dict[int, str]]:
     held = np.flatnonzero((counts / np.maximum(counts.sum(axis=1, keepdims=True), 1) > RARE).any(axis=0))
     if not len(held):
         return np.zeros((rows, len(counts)), dtype=int), {}
-    shares = _condensed(counts[:, held[0] : held[-1] + 1], rows)  # (S, rows)
+    shares = condensed(counts[:, held[0] : held[-1] + 1], rows)  # (S, rows)
     most = np.maximum(shares.max(axis=1, keepdims=True), 1e-9)
     ends = {0: f"{edges[held[-1] + 1]:.2g}", rows - 1: f"{edges[held[0]]:.2g}".replace("-1", "−1")}
     return np.ceil(shares / most * (len(SHADES) - 1)).astype(int).T[::-1], ends
 
 
-def _condensed(counts: np.ndarray, width: int) -> np.ndarray:
+def condensed(counts: np.ndarray, width: int) -> np.ndarray:
     """The bins (S, N) on so many columns: (S, width), whose sums stay the same."""
     edges = np.linspace(0, counts.shape[1], width + 1)
     running = np.concatenate([np.zeros((len(counts), 1)), np.cumsum(counts, axis=1)], axis=1)  # (S, N + 1)

@@ -9,12 +9,13 @@ import pytest
 from compare_helpers import add_seeds, in_compare, labels
 from tui_helpers import HOSTILE, add_run, lab_app, named, on_screen, until
 
+from lab.config.diagnostics import BINS
 from lab.store.run_store import RunStore
 from lab.tui.comparisons import MOST_GROUPS
 from lab.tui.screens.compare import CompareScreen
 from lab.tui.screens.composer import ComposerScreen
 from lab.tui.screens.run_view import RunView
-from lab.tui.widgets.compare_pages import superimposed
+from lab.tui.widgets.compare_pages import _shares, superimposed
 from lab.tui.widgets.loss_chart import LossChart
 
 SIZES = [(80, 24), (160, 45)]
@@ -235,6 +236,14 @@ async def test_more_groups_than_a_chart_can_show_are_said(database: Path) -> Non
         assert len(app.screen.comparison.groups) == MOST_GROUPS + 3
         assert len(app.screen.chart.content.lines) == MOST_GROUPS
         assert f"the {MOST_GROUPS} best of {MOST_GROUPS + 3}" in on_screen(app)
+
+
+def test_a_histogram_is_never_wider_than_the_pane() -> None:
+    counts = np.arange(BINS)
+    assert len(_shares(counts, 0, 200)) == BINS - 1
+    narrow = _shares(counts, 0, 40)
+    assert len(narrow) == 40
+    assert narrow.sum() == pytest.approx(1)
 
 
 def test_histograms_over_each_other_share_what_both_reach() -> None:

@@ -15,7 +15,7 @@ from lab.analysis.config_diff import MISSING
 from lab.analysis.seen import hidden_parts
 from lab.config.diagnostics import BINS, OCTAVES, Kind
 from lab.tui.comparisons import ComparisonView
-from lab.tui.inside import place_at, shown_name
+from lab.tui.inside import condensed, place_at, shown_name
 from lab.tui.theme import blend
 from lab.tui.widgets.group_table import OUTCOME_COLOURS
 from lab.tui.widgets.run_columns import STATUS_SIGNS, Look
@@ -27,6 +27,9 @@ PAGES = ("verdict", "differs", "samples", "inside")
 INSIDE_KINDS: tuple[Kind, ...] = ("activations", "gradients", "weights", "updates")
 NARROWEST_SAMPLE = 28
 HISTOGRAM_ROWS = 4
+NARROWEST_HISTOGRAM = 16
+SCROLLBAR = 2
+"""Columns that a bar to scroll with takes where the layers are many."""
 NARROWEST_VALUE = 9
 
 
@@ -258,8 +261,9 @@ def _append_layer(
     log = pair[0].edges.startswith("log2")
     octaves = max(_octaves(of.counts[place]) for of, place in zip(pair, places, strict=True)) if log else OCTAVES
     cut = OCTAVES - octaves if log else 0
-    shares = [_shares(of.counts[place], cut) for of, place in zip(pair, places, strict=True)]
-    cell = max(1, min(3, width // max(1, len(shares[0]))))
+    room = max(NARROWEST_HISTOGRAM, width - SCROLLBAR)
+    shares = [_shares(of.counts[place], cut, room) for of, place in zip(pair, places, strict=True)]
+    cell = max(1, min(3, room // len(shares[0])))
     colours = (look.colour_of(runs[0].id), look.colour_of(runs[1].id), _both_colour(runs, look))
     said.append_text(superimposed(shares[0], shares[1], colours, HISTOGRAM_ROWS, cell))
     said.append(_axis(pair[0].edges, octaves, cell * len(shares[0])), look.colour("text-muted"))
@@ -275,8 +279,11 @@ def _octaves(counts: np.ndarray) -> int:
     return int(np.flatnonzero(both).max(initial=0)) + 1
 
 
-def _shares(counts: np.ndarray, cut: int) -> np.ndarray:
+def _shares(counts: np.ndarray, cut: int, most: int) -> np.ndarray:
+    """Shares of the values in each bin, or in as many columns as there is room for."""
     held = counts[cut : BINS - 1 - cut].astype(float)
+    if len(held) > most:
+        held = condensed(held[None], most)[0]
     return held / max(1.0, held.sum())
 
 
