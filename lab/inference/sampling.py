@@ -43,7 +43,8 @@ def next_probabilities(logits: Tensor, options: SamplingOptions) -> Tensor:
     """
     if options.temperature < torch.finfo(logits.dtype).tiny:  # 0, or what cannot be divided by
         return F.one_hot(logits.argmax(dim=-1), logits.shape[-1]).to(logits.dtype)
-    logits = (logits - logits.amax(dim=-1, keepdim=True)) / options.temperature
+    if options.temperature != 1:
+        logits = (logits - logits.amax(dim=-1, keepdim=True)) / options.temperature
     if options.top_k is not None and options.top_k < logits.shape[-1]:
         likeliest = logits.topk(options.top_k, dim=-1)
         logits = torch.full_like(logits, -torch.inf).scatter(-1, likeliest.indices, likeliest.values)
@@ -109,7 +110,7 @@ def _stream(
             else:  # every position's surroundings have changed with the window, and so what it offers to later ones
                 last = model(tokens[:, max(0, end - t) : end])[0][:, -1]  # (n, P, V) -> (n, V)
             last = last.float().cpu()
-            if not last.isfinite().all():
+            if not last.sum().isfinite():  # one number that is none makes the sum none
                 raise LabError("the model's predictions are no numbers: it has diverged; take an earlier checkpoint")
             drawn = torch.multinomial(next_probabilities(last, options), 1, generator=generator)[:, 0]
             tokens[:, end] = drawn

@@ -6,15 +6,22 @@ import argparse
 import json
 from collections.abc import Callable, Mapping
 
-from tests.benchmarks import charts, screen, storage, training
+from tests.benchmarks import charts, large, running, sampling, screen, storage, training
 from tests.benchmarks.measure import Comparison, Figure, machine
 
 BENCHMARKS: Mapping[str, Callable[[], Comparison | list[Figure]]] = {
-    "bigram": lambda: training.one_run("bigram", 2000, "≥ 2×", repetitions=5),
-    "mlp": lambda: training.one_run("mlp", 10_000, "≥ 1.3×", repetitions=5),
-    "layernorm": lambda: training.one_run("layernorm", 500, "≥ 2.5×", repetitions=5),
+    "bigram": lambda: training.one_run("bigram", 2000, "≥ 2×", repetitions=5, within=0.1),
+    "mlp": lambda: training.one_run("mlp", 10_000, "≥ 1.3×", repetitions=5, within=0.15),
+    "layernorm": lambda: training.one_run("layernorm", 500, "≥ 2.5×", repetitions=5, within=0.1),
+    "ladder": lambda: training.small_ladder(part=5),
+    "scaled": lambda: large.scaled(repetitions=2),
+    "modern": lambda: large.modern(repetitions=1),
+    "sample-scaled": lambda: sampling.scaled_text(repetitions=3),
+    "sample-names": lambda: sampling.many_names(repetitions=5),
     "lr-find": lambda: training.lr_find(repetitions=5),
-    "ladder": lambda: training.small_ladder(repetitions=1),
+    "recording": lambda: running.recording("layernorm", repetitions=3),
+    "recording-cpu": lambda: running.recording("scaled-cpu", repetitions=3, steps=320),
+    "first-step": lambda: running.first_step(repetitions=5),
     "diagnostics": lambda: training.diagnostics("layernorm", repetitions=5),
     "diagnostics-cpu": lambda: training.diagnostics("scaled-cpu", repetitions=5),
     "open": lambda: storage.open_large_database(repetitions=5),
@@ -25,17 +32,21 @@ BENCHMARKS: Mapping[str, Callable[[], Comparison | list[Figure]]] = {
     "load-and-draw": lambda: charts.load_and_draw(repetitions=5),
 }
 
+LONG: Mapping[str, Callable[[], Comparison | list[Figure]]] = {"modern-minutes": large.modern_minutes}
+"""Those that take many minutes: run where they are named."""
+
 
 def main() -> None:
     """Runs the benchmarks that are named, or all, and prints their table."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join([*BENCHMARKS, *LONG]))
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     arguments = parser.parse_args()
-    unknown = [name for name in arguments.names if name not in BENCHMARKS]
+    known = {**BENCHMARKS, **LONG}
+    unknown = [name for name in arguments.names if name not in known]
     if unknown:
-        parser.error(f"no benchmark '{unknown[0]}'; there are {', '.join(BENCHMARKS)}")
-    measured = [BENCHMARKS[name]() for name in arguments.names or BENCHMARKS]
+        parser.error(f"no benchmark '{unknown[0]}'; there are {', '.join(known)}")
+    measured = [known[name]() for name in arguments.names or BENCHMARKS]
     comparisons = [each.document() for each in measured if isinstance(each, Comparison)]
     figures = [figure.document() for each in measured if isinstance(each, list) for figure in each]
     if arguments.json:

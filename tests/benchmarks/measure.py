@@ -7,7 +7,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,13 @@ def compare(
             call()
             times[side].append(time.perf_counter() - start)
     return Comparison(name, tuple(times["ours"]), tuple(times["baseline"]), target, note)
+
+
+def reaching_the_same(comparison: Comparison, ours: float, theirs: float, *, within: float) -> Comparison:
+    """The comparison with both sides' losses in its note. Raises `AssertionError` where they are too far apart."""
+    said = f"loss {ours:.3f} and {theirs:.3f}"
+    assert abs(ours - theirs) <= within, f"{comparison.name}: {said} are not the same within {within}"
+    return replace(comparison, note=f"{comparison.note}; {said}")
 
 
 def machine() -> str:

@@ -56,3 +56,24 @@ def train(words: list[str], steps: int, *, seed: int = 2147483647) -> float:
         losses.append(loss.log10().item())
     with torch.no_grad():
         return loss_of(val_inputs, val_targets).item()
+
+
+@torch.no_grad()
+def sample_names(parameters: list[Tensor], characters: str, count: int, *, seed: int = 2147483647 + 10) -> list[str]:
+    """Names from the trained table and weights, one after another; `characters` begins with what ends a name."""
+    table, w1, b1, w2, b2 = parameters
+    g = torch.Generator().manual_seed(seed)
+    names = []
+    for _ in range(count):
+        out: list[str] = []
+        context = [0] * CONTEXT
+        while True:
+            hidden = torch.tanh(table[torch.tensor([context])].view(1, -1) @ w1 + b1)
+            probabilities = F.softmax(hidden @ w2 + b2, dim=1)
+            drawn = int(torch.multinomial(probabilities, num_samples=1, generator=g).item())
+            context = [*context[1:], drawn]
+            if drawn == 0:
+                break
+            out.append(characters[drawn])
+        names.append("".join(out))
+    return names

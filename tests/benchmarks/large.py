@@ -1,0 +1,123 @@
+"""Speed of the two large rungs: `scaled` by the step, and `modern` by the time it takes to a loss."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from lab.config.ladder import stage_config
+from lab.config.run_config import RunConfig
+from lab.datasets.dataset import Dataset, load_dataset
+from lab.models.build import build_model, parameter_count
+from lab.queue.slots import cores
+from lab.training.device import Resources, resolve
+from lab.training.evaluate import Split
+from lab.training.loop import TrainingLoop
+from tests.benchmarks.baselines import lecture_loop, plain_gpt
+from tests.benchmarks.measure import Comparison, Figure, compare, reaching_the_same
+from tests.memory_recorder import MemoryRecorder
+
+SCALED_STEPS = 2
+REACHED = 1.88
+SMALL_MODERN = {"embedding_dim": 128, "context_length": 64, "batch_size": 32, "steps": 130, "lr": 0.03}
+"""`modern` at the sizes of `scaled-cpu`, with as many steps as it needs."""
+SCORED_CHARACTERS = 32_768
+MINUTES = {1.60: 2.5, 1.50: 4.0, 1.477: 6.0, 1.45: 12.0}
+
+
+def _resources(config: RunConfig, dataset: Dataset) -> Resources:
+    """What a worker with nothing else to do would train a config with."""
+
+    def build() -> nn.Module:
+        return build_model(config, dataset.vocabulary_size)
+
+    return resolve(config, build, parameter_count(build()), cores())
+
+
+def scaled(repetitions: int) -> Comparison:
+    """Steps of `scaled` against the lecture's loop at its sizes, all threads."""
+    dataset = load_dataset("shakespeare")
+    config = stage_config("scaled", settings={"diagnostics_every": 0})
+    resources = _resources(config, dataset)
+    loop = TrainingLoop(config, dataset, MemoryRecorder(), resources)
+    lecture = lecture_loop.Loop(dataset.path.read_text(), "layernorm", config.lr, sizes=lecture_loop.SCALED)
+    lecture.model.to(resources.device)
+    taken = [0]
+    losses: dict[str, float] = {}
+
+    def ours() -> None:
+        for _ in range(SCALED_STEPS):
+            taken[0] += 1
+            loop._step(taken[0])
+        losses["ours"] = float(loop._losses[-1])
+
+    def baseline() -> None:
+        losses["theirs"] = lecture.train(SCALED_STEPS, evaluate=False)
+
+    rate = config.batch_size * config.context_length * SCALED_STEPS
+    note = f"{SCALED_STEPS} steps of {rate // SCALED_STEPS:,} characters, {resources.precision}, all threads"
+    compared = compare("train scaled", ours, baseline, repetitions=repetitions, target="≥ 4.5× (bf16)", note=note)
+    return reaching_the_same(compared, losses["ours"], losses["theirs"], within=0.3)
+
+
+def modern(repetitions: int) -> Comparison:
+    """Seconds of training until val is at most 1.88: `modern` and a plain GPT loop, both at `scaled-cpu`'s sizes."""
+    dataset = load_dataset("shakespeare")
+    config = stage_config("modern", settings=SMALL_MODERN | {"diagnostics_every": 0})
+    resources = _resources(config, dataset)
+    torch.set_num_threads(cores())
+    split = Split(config, dataset, "val", torch.device("cpu"))
+    places = split.evenly_spaced(SCORED_CHARACTERS // config.context_length)
+
+    def ours() -> float:
+        loop = TrainingLoop(config, dataset, MemoryRecorder(), resources)
+        return _until_reached(loop._step, loop.model, config.steps, every=10)
+
+    def theirs() -> float:
+        loop = plain_gpt.Loop(torch.from_numpy(dataset.splits["train"]), dataset.vocabulary_size)
+        return _until_reached(lambda step: loop.step(), loop.model, plain_gpt.STEPS, every=50)
+
+    def _until_reached(step: Callable[[int], Any], model: nn.Module, steps: int, *, every: int) -> float:
+        seconds = 0.0
+        for number in range(1, steps + 1):
+            began = time.perf_counter()
+            step(number)
+            seconds += time.perf_counter() - began
+            if (number % every == 0 or number == steps) and split.loss(model, places) <= REACHED:
+                return seconds
+        raise AssertionError(f"val {split.loss(model, places):.3f} after {steps} steps, above {REACHED}")
+
+    pairs = [(ours(), theirs()) for _ in range(repetitions)]
+    note = f"training until val ≤ {REACHED}, scored apart; {config.precision}, all threads"
+    return Comparison("modern to 1.88", *(tuple(side) for side in zip(*pairs, strict=True)), "≥ 5×", note)
+
+
+def modern_minutes() -> list[Figure]:
+    """Minutes of one run of `modern`, evaluations included, until val on a fixed part has come down to each target."""
+    dataset = load_dataset("shakespeare")
+    config = stage_config("modern")
+    recorder = MemoryRecorder()
+    began = time.perf_counter()
+    reached: dict[float, float] = {}
+    log = recorder.log
+
+    def heard(metric: str, step: int, values: Any) -> None:
+        log(metric, step, values)
+        for target in MINUTES:
+            if metric == "val/loss" and values[0] <= target:
+                reached.setdefault(target, (time.perf_counter() - began) / 60)
+
+    recorder.log = heard  # type: ignore[method-assign]
+    resources = _resources(config, dataset)
+    loop = TrainingLoop(config, dataset, recorder, resources)
+    loop.run()
+    last = loop.whole_split_losses["val_loss"]
+    ended = f"{config.steps:,} steps, {resources.precision}, all threads; at its end {last:.3f}"
+    never = float("inf")
+    return [
+        Figure(f"val ≤ {target}", reached.get(target, never), "min", limit, ended) for target, limit in MINUTES.items()
+    ]
