@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import torch
 from torch import nn
 
 from lab.datasets.dataset import Dataset
@@ -21,6 +22,7 @@ _Value = TypeVar("_Value")
 
 MODELS_KEPT = 4
 DATASETS_KEPT = 2
+FEWEST_PARAMETERS_FOR_THREADS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,11 @@ class LoadedModels:
         self._stores: dict[str, RunStore] = {}
         self._models: OrderedDict[tuple[str, str], LoadedModel] = OrderedDict()
         self._datasets: OrderedDict[tuple[str, str, str], Dataset] = OrderedDict()
+
+    def close(self) -> None:
+        """Lets go of the databases."""
+        for store in self._stores.values():
+            store.close()
 
     def store(self, database: str) -> RunStore:
         """The database at a path, opened once. Raises `StoreError`."""
@@ -70,6 +77,12 @@ class LoadedModels:
             self._datasets[key] = dataset_of(run, Path(database))
         _keep_newest(self._datasets, key, DATASETS_KEPT)
         return self._datasets[key]
+
+
+def use_threads_for(run: RunRow) -> None:
+    """One thread for a small model, whose operations are over before several have met; all of them for a large one."""
+    if (run.parameters or 0) < FEWEST_PARAMETERS_FOR_THREADS:
+        torch.set_num_threads(1)
 
 
 def _keep_newest(kept: OrderedDict[_Key, _Value], key: _Key, most: int) -> None:

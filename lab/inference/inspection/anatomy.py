@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -31,7 +32,8 @@ class Part:
     writes: str = ""
     parameters: int = 0
     flops: int = 0
-    children: list[Part] = field(default_factory=list)
+    folded: bool = False
+    """Like another that is shown."""
 
 
 def anatomy_page(subject: Subject, options: InspectOptions, tell: Progress) -> Page:
@@ -41,7 +43,8 @@ def anatomy_page(subject: Subject, options: InspectOptions, tell: Progress) -> P
     tokens, _ = Batches(config, dataset, torch.device("cpu")).batch(1)
     parts = module_parts(model, tokens, Sizes(config, dataset.vocabulary_size, tokens.shape[0]))
     whole_parameters = sum(parameter.numel() for parameter in model.parameters())
-    whole_flops = max(1, parts[0].flops)
+    whole_flops = parts[0].flops
+    shown = [part for part in parts if not part.folded]
     rows: list[tuple[Cell, ...]] = [
         (
             part.name,
@@ -53,12 +56,12 @@ def anatomy_page(subject: Subject, options: InspectOptions, tell: Progress) -> P
             part.flops or None,
             number(part.flops / whole_flops) if part.flops else None,
         )
-        for part in parts
+        for part in shown
     ]
     columns = ("module", "kind", "reads", "writes", "parameters", "share", "FLOPs", "share of FLOPs")
     figures: list[Figure] = [
-        Table("the modules, and what flows through them", columns, tuple(rows), tuple(part.depth for part in parts)),
-        _shares(parts, whole_parameters, whole_flops),
+        Table("the modules, and what flows through them", columns, tuple(rows), tuple(part.depth for part in shown)),
+        _by_kind(parts, whole_parameters, whole_flops, config.tied_embeddings),
         *one_hot_figures(subject, model, tokens),
     ]
     b, t = tokens.shape
@@ -67,6 +70,8 @@ def anatomy_page(subject: Subject, options: InspectOptions, tell: Progress) -> P
         "FLOPs are those of the matrix products of one forward pass, two for a multiplication and an addition; "
         "a lookup costs none, and training about three times as much.",
     ]
+    if config.model == "transformer" and config.layers > 1:
+        notes.append(f"Block 0 is shown in full; the other {config.layers - 1} are like it.")
     if config.tied_embeddings:
         notes.append("The head shares the token embedding's weights: they count once, in the embedding.")
     return Page(
@@ -192,8 +197,12 @@ def _depth(name: str) -> int:
 
 
 def _in_order(model: nn.Module, seen: dict[str, Part], insides: dict[str, list[Part]]) -> list[Part]:
-    """The tree from the top, each module's FLOPs with those of its parts; modules that do nothing are left out."""
-    ordered = [name for name, module in model.named_modules() if name in seen and not isinstance(module, nn.Identity)]
+    """The tree from the top, each module's FLOPs with those of its parts.
+
+    Modules that do nothing are left out; what is inside the blocks after the first, which are like it, is folded.
+    """
+    modules: dict[str, Any] = dict(model.named_modules())
+    ordered = [name for name, module in modules.items() if name in seen and not isinstance(module, nn.Identity)]
     own = {name: part.flops for name, part in seen.items()}
     for name in ordered:
         prefix = f"{name}." if name else ""
@@ -202,32 +211,37 @@ def _in_order(model: nn.Module, seen: dict[str, Part], insides: dict[str, list[P
         )
     parts: list[Part] = []
     for name in ordered:
-        parts.append(seen[name])
-        parts += insides.get(name, [])
+        part = seen[name]
+        part.folded = _is_like_the_first(name) or (isinstance(modules[name], nn.Dropout) and not modules[name].p)
+        parts.append(part)
+        if part.folded:
+            continue
+        attention = name.removesuffix(".projections")  # queries, keys and values come out of it
+        if attention in insides and (attention != name or modules[name].projections is None):
+            parts += insides[attention]
     return parts
 
 
-def _shares(parts: list[Part], parameters: int, flops: int) -> Table:
+def _is_like_the_first(name: str) -> bool:
+    return bool(re.match(r"blocks\.(?!0\.)\d+\.", name))
+
+
+def _by_kind(parts: list[Part], parameters: int, flops: int, tied: bool) -> Table:
     """The same by kind of module: what all attentions, feed-forward layers and the rest are together."""
-    kinds = (MultiHeadAttention.__name__, FeedForward.__name__)
+    kinds = {MultiHeadAttention.__name__: "attention", FeedForward.__name__: "feed-forward"}
     sums: dict[str, list[int]] = {}
-    left_parameters, left_flops = parameters, flops
     for part in parts:
-        named = {kinds[0]: "attention", kinds[1]: "feed-forward"}.get(part.kind)
-        if part.depth == 1 and part.kind == "Embedding":
+        named = kinds.get(part.kind)
+        if part.depth == 1 and (part.kind == "Embedding" or part.name == "head"):
             named = part.name.replace("_", " ")
-        if part.depth == 1 and part.name == "head":
-            named = "head"
         if named:
             both = sums.setdefault(named, [0, 0])
-            shared = named == "head" and left_parameters < part.parameters  # tied: counted with the embedding
-            both[0] += 0 if shared else part.parameters
+            both[0] += 0 if tied and named == "head" else part.parameters
             both[1] += part.flops
-            left_parameters -= 0 if shared else part.parameters
-            left_flops -= part.flops
-    sums["the rest (norms, hidden layers)"] = [max(0, left_parameters), max(0, left_flops)]
+    counted = [sum(each) for each in zip(*sums.values(), strict=True)] or [0, 0]
+    sums["the rest (norms, hidden layers)"] = [parameters - counted[0], flops - counted[1]]
     rows = tuple(
-        (name, each[0], number(each[0] / parameters), each[1], number(each[1] / flops))
+        (name, each[0], number(each[0] / parameters), each[1], number(each[1] / flops) if flops else None)
         for name, each in sums.items()
         if each[0] or each[1]
     )

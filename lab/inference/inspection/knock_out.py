@@ -232,7 +232,7 @@ def _greedy(bench: Bench, heads: Sequence[Piece], tell: Progress) -> tuple[list[
     baseline, harms = bench.harms(steps_taken, lambda part, whole: tell(steps + steps * part // whole, 2 * steps))
     rows: list[tuple[Cell, ...]] = [(0, "as trained", number(baseline), None, None)]
     rows += [
-        (i, harm.piece.name, number(harm.loss), number(harm.difference), number(harm.half_width))
+        (i, harm.piece.name.removeprefix("− "), number(harm.loss), number(harm.difference), number(harm.half_width))
         for i, harm in enumerate(harms, start=1)
     ]
     line = Lines(

@@ -29,6 +29,8 @@ from lab.inference.views import InspectOptions
 
 PASSAGES = 8
 CONTEXT_SHOWN = 48
+STRETCH = 32
+"""Characters of a passage that is worst, or where two runs are furthest apart."""
 _WORDS = 20
 _FEWEST_OF_A_WORD = 5
 _LONGEST_WORD_PLACE = 12
@@ -234,7 +236,7 @@ def _words(subject: Subject, named: Sequence[tuple[str, CharacterLosses]]) -> Ta
 
 def _passages(subject: Subject, mine: CharacterLosses, theirs: CharacterLosses | None) -> list[Figure]:
     """The most surprising single characters, the worst stretches, and where two runs are furthest apart."""
-    length = min(CONTEXT_SHOWN, max(8, subject.config.context_length))
+    length = STRETCH
     surprising = spread_out(mine.losses, PASSAGES, length)
     stretches = _means(mine.losses, length)
     worst = [int(i) + length - 1 for i in spread_out(stretches, PASSAGES, 2 * length)]
