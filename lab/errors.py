@@ -64,6 +64,17 @@ class CheckpointError(LabError):
     """A checkpoint is missing, damaged, or does not fit the model."""
 
 
+class OwnModelError(LabError):
+    """A model of one's own breaks the contract, raises, or may not be run here; the message names what and where.
+
+    `trace` holds the lines of the traceback, where it raised.
+    """
+
+    def __init__(self, message: str, trace: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.trace = trace
+
+
 class AttemptLostError(LabError):
     """Another attempt has taken over the run: this trainer must write nothing more."""
 

@@ -8,6 +8,7 @@ import typer
 def register_commands(app: typer.Typer) -> None:
     """Gives the app its commands. Their modules import nothing heavy."""
     from lab.cli import (
+        breaking,
         compare,
         datasets,
         demo,
@@ -16,6 +17,7 @@ def register_commands(app: typer.Typer) -> None:
         inspect,
         ladder,
         lr_find,
+        own_models,
         queue,
         runs,
         sample,
@@ -32,7 +34,9 @@ def register_commands(app: typer.Typer) -> None:
         queue,
         runs,
         compare,
+        breaking,
         test_look,
+        own_models,
         inout,
         sample,
         inspect,

@@ -49,6 +49,7 @@ def lr_find(
     begins again with: lab queue resume.
     """
     from lab.cli.train import run_request
+    from lab.queue.requests import let_own_models_run
     from lab.queue.sweep_requests import SweepRequest, compose_sweep
     from lab.store.location import find_database
 
@@ -57,6 +58,7 @@ def lr_find(
     path = find_database(database)
     wanted = run_request(stage, dataset, dataset_as, None, None, settings, name)
     new = compose_sweep(SweepRequest(wanted, method, seeds, lowest, highest, steps), path)
+    let_own_models_run([new])
     raise typer.Exit(_sweep_in_foreground(path, new, as_json))
 
 
@@ -103,7 +105,8 @@ def _print(run: RunRow, result: dict[str, Any]) -> None:
     if result["remark"]:
         say(result["remark"])
     rates = " ".join(f"--set {key}={lr:.2g}" for key, lr in at_rate(run.config, result["suggestion"]).items())
-    say(f"use it with: lab train {run.stage} --dataset {run.config.dataset} {rates}")
+    stage = run.stage if run.config.model != "own" else f"FILE.py:{run.stage}"
+    say(f"use it with: lab train {stage} --dataset {run.config.dataset} {rates}")
 
 
 def reading_lines(result: dict[str, Any]) -> list[str]:

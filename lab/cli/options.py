@@ -12,7 +12,14 @@ Database = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, a unique prefix of it, or its name.")]
-StageName = Annotated[str, typer.Argument(metavar="STAGE", help="A rung of the ladder, such as layernorm.")]
+StageName = Annotated[
+    str,
+    typer.Argument(metavar="STAGE|FILE.py:CLASS", help="A rung of the ladder, such as layernorm, or your own model."),
+]
+StageNames = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="STAGE|FILE.py:CLASS", help="Rungs of the ladder, or your own models."),
+]
 DatasetName = Annotated[
     str, typer.Option("--dataset", metavar="NAME|PATH", help="shakespeare, names, an added one, or a UTF-8 file.")
 ]

@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
 
 @queue.command("add")
 def add(
-    stages: Annotated[list[str] | None, typer.Argument(metavar="STAGE", help="Rungs of the ladder.")] = None,
+    stages: options.StageNames = None,
     file: Annotated[
         str, typer.Option("-f", "--file", metavar="FILE", help="An experiment: its path, or the name of one.")
     ] = "",
@@ -57,7 +57,7 @@ def add(
     from lab.cli.output import print_json, run_document
     from lab.cli.stored import opened
     from lab.cli.train import run_request
-    from lab.queue.requests import compose
+    from lab.queue.requests import compose, let_own_models_run
     from lab.store.location import find_database
     from lab.text import literal
 
@@ -71,7 +71,7 @@ def add(
 
         queue_experiment(file, path, again=again, confirmed=yes, dry_run=dry_run, as_json=as_json)
         if not dry_run and not as_json:
-            _say_where_none_trains(path)
+            say_where_none_trains(path)
         return
     if not stages:
         raise UsageError("name a stage, or an experiment with -f FILE (see: lab queue add --help)")
@@ -83,6 +83,7 @@ def add(
     if dry_run:
         _say_what_would_be(new, as_json)
         return
+    let_own_models_run(new)
     with opened(path) as store:
         rows = store.add_runs(new)
         say_where_paused(store)
@@ -91,7 +92,7 @@ def add(
         return
     for row in rows:
         print(f"{row.id}  {literal(row.name)}")
-    _say_where_none_trains(path)
+    say_where_none_trains(path)
 
 
 @queue.command("list")
@@ -237,7 +238,7 @@ def _each(wish: str, names: list[str], database: options.Database) -> None:
                 now = store.run(run.id)
                 say(f"{run.name} ({run.id}): {now.status}" + (f", will {_DONE_TO[now.wish]}" if now.wish else ""))
         if len(refused) < len(runs) and wish in ("resume", "retry"):
-            _say_where_none_trains(store.database.path)
+            say_where_none_trains(store.database.path)
         if refused:
             raise UsageError(
                 "; ".join(f"run {run.name} is {run.status}: it cannot {_DONE_TO[wish]}" for run in refused)
@@ -256,7 +257,7 @@ def _whole_queue(database: options.Database, *, pause: bool) -> None:
             return
         say("the queue goes on" if lifecycle.resume_queue(store) else "the queue is not paused")
         if lifecycle.waiting_runs(store):
-            _say_where_none_trains(store.database.path)
+            say_where_none_trains(store.database.path)
 
 
 def say_where_paused(store: RunStore) -> None:
@@ -291,7 +292,8 @@ def _say_what_would_be(new: Sequence[NewRun], as_json: bool) -> None:
     say(f"{plural(len(new), 'run')}; nothing is queued")
 
 
-def _say_where_none_trains(database: Path) -> None:
+def say_where_none_trains(database: Path) -> None:
+    """Says so where what waits has nobody to train it."""
     from lab.cli.output import say
     from lab.queue.requests import worker_pid
 

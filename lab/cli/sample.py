@@ -55,20 +55,23 @@ def sample(
         if damage:
             say(damage)
         stored = read_stored_checkpoint(store, row)
+    from lab.cli.output import say
     from lab.datasets.tokenizer import CharacterTokenizer
+    from lab.models.own import explained_where_own, prints_told
 
     words = stored.config.dataset_as == "words"
-    model = stored.model()
-    began = time.perf_counter()
-    texts = sample_texts(
-        model,
-        stored.config,
-        CharacterTokenizer(stored.vocabulary),
-        prompt=prompt,
-        tokens=tokens,
-        count=count or (_NAMES_UNLESS_GIVEN if words else 1),
-        options=options_,
-    )
+    with prints_told(say), explained_where_own(stored.config):
+        model = stored.model()
+        began = time.perf_counter()
+        texts = sample_texts(
+            model,
+            stored.config,
+            CharacterTokenizer(stored.vocabulary),
+            prompt=prompt,
+            tokens=tokens,
+            count=count or (_NAMES_UNLESS_GIVEN if words else 1),
+            options=options_,
+        )
     seconds = time.perf_counter() - began
     if as_json:
         _print_json(run.id, row.step, texts, len(prompt), seconds)

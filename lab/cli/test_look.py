@@ -41,11 +41,13 @@ def look_at_test_split(
             say(damage)
         before = looks_at(store, [run.id]).get(run.id, [])
         from lab.inference.test_split import check_has_test_split, loss_on_test_split
+        from lab.models.own import explained_where_own, prints_told
 
         check_has_test_split(store, run)
         seen = f"It has been looked at {plural(len(before), 'time')}. " if before else ""
         confirmed_or_refused(f"Look at {literal(run.name)}'s loss on the test split? {seen}The look is recorded.", yes)
-        measured = loss_on_test_split(store, run, row)
+        with prints_told(say), explained_where_own(run.config):
+            measured = loss_on_test_split(store, run, row)
         record_look(store, run.id, row.step, measured)
         count = len(before) + 1
     if as_json:

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lab.cli import options
+from lab.cli.own_models import compared_first_step
 from lab.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     from lab.queue.requests import RunRequest
     from lab.store.recorder import RunRecorder
     from lab.store.run_store import NewRun, RunRow, RunStore
+    from lab.training.first_step import FirstSteps
 
 
 _STORAGE_PATIENCE_SECONDS = 10.0
@@ -40,16 +42,24 @@ def train(
     seed: options.Seed = None,
     settings: options.Settings = None,
     name: options.Name = "",
+    against: Annotated[
+        str, typer.Option("--against", metavar="STAGE", help="First compare the first step with that rung's.")
+    ] = "",
     as_json: options.AsJson = False,
     database: options.Database = None,
 ) -> None:
-    """Train one run in the foreground. Ctrl-C keeps a checkpoint and pauses it."""
-    from lab.queue.requests import compose
+    """Train one run in the foreground: a rung, or your own model as FILE.py:CLASS.
+
+    Ctrl-C keeps a checkpoint and pauses it.
+    """
+    from lab.queue.requests import compose, let_own_models_run
     from lab.store.location import find_database
 
     path = find_database(database)
     new = compose(run_request(stage, dataset, dataset_as, steps, seed, settings, name), path)
-    raise typer.Exit(_train_in_foreground(path, new[0], as_json))
+    let_own_models_run(new)
+    first_step = compared_first_step(new[0], against, path, as_json) if against else None
+    raise typer.Exit(_train_in_foreground(path, new[0], as_json, first_step))
 
 
 def continue_run(
@@ -108,7 +118,7 @@ def run_request(
     return RunRequest(stage, dataset, dataset_as, values, seeds, name, tags)  # type: ignore[arg-type]
 
 
-def _train_in_foreground(path: Path, new: NewRun, as_json: bool) -> int:
+def _train_in_foreground(path: Path, new: NewRun, as_json: bool, first_step: FirstSteps | None = None) -> int:
     """Trains a new run in this process; returns the exit status."""
     from dataclasses import replace
 
@@ -124,7 +134,7 @@ def _train_in_foreground(path: Path, new: NewRun, as_json: bool) -> int:
             train_claimed(store, run, len(new.dataset.vocabulary))
         ended = store.run(run.id)
         if as_json:
-            print_json(run_document(ended))
+            print_json(run_document(ended) | ({"first_step": first_step.document()} if first_step else {}))
         else:
             _print_end(ended)
         if ended.status == "paused":

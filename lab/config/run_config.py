@@ -14,10 +14,10 @@ from pydantic.fields import FieldInfo
 
 from lab.errors import ConfigError
 
-ModelFamily = Literal["bigram", "mlp", "transformer"]
+ModelFamily = Literal["bigram", "mlp", "transformer", "own"]
 DatasetKind = Literal["stream", "words"]
 
-_ALL: tuple[ModelFamily, ...] = ("bigram", "mlp", "transformer")
+_ALL: tuple[ModelFamily, ...] = ("bigram", "mlp", "transformer", "own")
 _EMBEDDED: tuple[ModelFamily, ...] = ("mlp", "transformer")
 _TRANSFORMER: tuple[ModelFamily, ...] = ("transformer",)
 
@@ -30,6 +30,7 @@ NEUTRAL_VALUES_OF_LATER_FIELDS: dict[str, object] = {
     "adamw_lr": None,
     "beta2": 0.999,
     "momentum": 0.95,
+    "source_sha256": None,
 }
 
 FIELDS_WITHOUT_INFLUENCE = ("dataset", "diagnostics_every")
@@ -87,6 +88,10 @@ class RunConfig(BaseModel):
 
     stage: str = Field(description="the rung of the ladder that this config starts from", min_length=1)
     model: ModelFamily = Field(description="which family of model is built")
+
+    source_sha256: str | None = _setting(
+        None, "SHA-256 of the file of a model of one's own", models=("own",), pattern="^[0-9a-f]{64}$"
+    )
 
     # Data
     dataset: str = _setting("shakespeare", "name of a dataset, or the path of a text file", min_length=1)
@@ -180,8 +185,13 @@ class RunConfig(BaseModel):
     def _sizes_agree(self) -> Self:
         if self.model == "transformer":
             self._check_transformer()
+        if self.model == "own":
+            self._check_own()
         for name, field in type(self).model_fields.items():
-            if self.model not in models_that_read(field) and getattr(self, name) != field.default:
+            read = self.model == "own" or self.model in models_that_read(
+                field
+            )  # an own one's constructor may ask for any
+            if not read and getattr(self, name) != field.default:
                 raise ValueError(f"{name}={_shown(getattr(self, name))} does not apply to a {self.model} model")
         if self.model == "mlp" and self.tied_embeddings and self.hidden_dim != self.embedding_dim:
             raise ValueError(
@@ -231,6 +241,12 @@ class RunConfig(BaseModel):
         if self.tied_embeddings and self.final_width != c:
             raise ValueError(f"tied_embeddings=true needs a last layer of embedding_dim={c}, not {self.final_width}")
 
+    def _check_own(self) -> None:
+        if self.source_sha256 is None:
+            raise ValueError("model=own needs the file of a model: lab train FILE.py:CLASS")
+        if self.init != "torch" or self.last_layer_scale != 1 or self.residual_scale != 1:
+            raise ValueError("init, last_layer_scale and residual_scale do not apply to a model of one's own")
+
     @property
     def attention_width(self) -> int:
         """Width of all heads side by side: heads × head_dim."""
@@ -267,6 +283,10 @@ class RunConfig(BaseModel):
             layout += (self.norm if self.norm_kind == "layer" else "none",)  # RMS norm has no weights here
             layout += (self.attention, self.value_projection)
             layout += (self.context_length if self.positions == "learned" else None,)
+        if self.model == "own":
+            fields = type(self).model_fields.items()
+            own = (name for name, field in fields if models_that_read(field) != _ALL and name != "dropout")
+            layout += (self.context_length, *(getattr(self, name) for name in own))
         return layout
 
     @property

@@ -13,6 +13,7 @@ from lab.config.run_config import ModelFamily, RunConfig
 from lab.models.bigram import Bigram
 from lab.models.layers import HiddenLinear, OutputProjection
 from lab.models.mlp import MLP
+from lab.models.own import build_own
 from lab.models.transformer import Transformer
 
 
@@ -28,6 +29,7 @@ _FAMILIES: Mapping[ModelFamily, Callable[[RunConfig, int], nn.Module]] = {
     "bigram": Bigram,
     "mlp": MLP,
     "transformer": Transformer,
+    "own": build_own,
 }
 
 
@@ -39,7 +41,8 @@ def build_model(config: RunConfig, vocabulary_size: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(config.seed)  # the CPU's alone; a GPU's is not drawn from here
         model = _FAMILIES[config.model](config, vocabulary_size)
-        _initialise(model, config)
+        if config.model != "own":  # whose weights are as its constructor has left them
+            _initialise(model, config)
     return model
 
 

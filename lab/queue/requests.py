@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 from lab.config.ladder import find_stage, stage_config
+from lab.config.own_config import own_config
+from lab.config.own_model import names_own_model, read_own_model
 from lab.config.run_config import DatasetKind, RunConfig, check_keys
 from lab.datasets.counting import counting_loss
 from lab.datasets.dataset import Dataset, load_dataset
@@ -22,8 +24,11 @@ from lab.queue.file_lock import FileLock
 from lab.store import lifecycle
 from lab.store.external_runs import RECORDED_BY
 from lab.store.location import dataset_library, run_lock, worker_lock, worker_log
+from lab.store.model_sources import trust
 from lab.store.run_store import DatasetFacts, NewRun, RunRow, RunStore, check_name
 
+DEFAULT_DATASET = "shakespeare"
+"""Of a model of one's own, which has no home on the ladder."""
 WORKER_IDLE_SECONDS = 300
 """How long a worker that was started in the background stays, warm, after its last run."""
 _START_SECONDS = 30.0
@@ -39,6 +44,7 @@ class RunRequest:
     """What a person fills in to queue runs: a stage, what to change, and seeds."""
 
     stage: str
+    """A rung of the ladder, or a model of one's own as FILE.py:CLASS."""
     dataset: str = ""
     dataset_as: DatasetKind | None = None
     settings: Mapping[str, Any] | None = None
@@ -50,22 +56,33 @@ class RunRequest:
 def compose(request: RunRequest, database: Path) -> list[NewRun]:
     """The runs that a request asks for, one a seed, checked against the dataset.
 
-    Raises `ConfigError`, `DatasetError` or `UsageError`; nothing is written.
+    Raises `ConfigError`, `DatasetError` or `UsageError`; nothing is written, and no model's file is run.
     """
     check_name(request.name)
-    stage = find_stage(request.stage)
+    source = read_own_model(request.stage) if names_own_model(request.stage) else None
+    home = find_stage(request.stage).home_dataset if source is None else DEFAULT_DATASET
     settings = dict(request.settings or {})
     check_keys(settings)
-    name = str(settings.pop("dataset", "") or request.dataset or stage.home_dataset)
+    name = str(settings.pop("dataset", "") or request.dataset or home)
     kind = settings.pop("dataset_as", None) or request.dataset_as
     if kind is not None and kind not in get_args(DatasetKind):
         raise ConfigError(f"dataset_as={kind} must be 'stream' or 'words'")
     dataset = read_dataset(name, kind, database)
-    config = stage_config(stage.name, dataset=dataset.name, dataset_as=dataset.kind, settings=settings)
+    if source is None:
+        config = stage_config(request.stage, dataset=dataset.name, dataset_as=dataset.kind, settings=settings)
+    else:
+        config = own_config(source, dataset=dataset.name, dataset_as=dataset.kind, settings=settings)
     dataset.check_fits(config.context_length, every_position=config.predicts_every_position)
     facts = dataset_facts(dataset)
     configs = [config.replace(seed=seed) for seed in request.seeds] or [config]
-    return [NewRun(config=each, dataset=facts, name=request.name.strip(), tags=request.tags) for each in configs]
+    given = {"dataset": facts, "name": request.name.strip(), "tags": request.tags, "source": source}
+    return [NewRun(config=each, **given) for each in configs]  # type: ignore[arg-type]
+
+
+def let_own_models_run(runs: Iterable[NewRun]) -> None:
+    """Whoever names the file of a model in a command wants it run on this machine. Raises `UsageError`."""
+    for source in {run.source for run in runs if run.source is not None}:
+        trust(source)
 
 
 def read_dataset(name_or_path: str, kind: DatasetKind | None, database: Path) -> Dataset:

@@ -44,6 +44,8 @@ def approximate_parameters(config: RunConfig, vocabulary_size: int) -> int:
     if config.model == "mlp":
         h = config.hidden_dim
         return config.context_length * c * h + (config.layers - 1) * h * h + h * v
+    if config.model == "own":  # nobody knows without running it: as if its sizes were a transformer's
+        return config.layers * 12 * c * c + c * v
     width = config.attention_width
     projected = (2 * (config.attention == "learned") + config.value_projection + config.output_projection) * c * width
     feed_forward = config.feed_forward_multiple * c * c * (2 if config.output_projection else 1)

@@ -7,7 +7,8 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -15,17 +16,21 @@ import torch
 
 from lab.analysis.lr_suggestion import read_sweep
 from lab.config.lr_sweep import LR_SWEEP
+from lab.config.own_model import OWN
 from lab.datasets.counting import guessing_evenly
 from lab.datasets.dataset import Dataset
-from lab.errors import AttemptLostError, CheckpointError, StorageError, UsageError
-from lab.inference.stored import newest_complete_checkpoint, read_stored_checkpoint
+from lab.errors import AttemptLostError, CheckpointError, OwnModelError, StorageError, UsageError
+from lab.inference.stored import let_in_model_of, newest_complete_checkpoint, read_stored_checkpoint
 from lab.models.build import build_model, parameter_count
+from lab.models.contract import check_contract, looks_ahead
+from lab.models.own import explained, prints_told
 from lab.queue.attempt import Beats, Failure
 from lab.queue.requests import dataset_of
 from lab.store import lifecycle
 from lab.store.lr_sweeps import keep_result, stored_sweep
 from lab.store.recorder import RunRecorder, begin_attempt
 from lab.store.run_store import RunRow, RunStore
+from lab.training.batches import Batches
 from lab.training.checkpoint import Checkpoint
 from lab.training.device import Resources, resolve
 from lab.training.loop import Outcome, TrainingLoop
@@ -43,7 +48,8 @@ def train_claimed_run(
 ) -> Outcome:
     """Trains a claimed run to its end, a wish, or an interruption, and records all of it but the final status.
 
-    Raises `DatasetError`, `CheckpointError`, `AttemptLostError` or `StoreError`, and whatever the model raises.
+    Raises `DatasetError`, `CheckpointError`, `AttemptLostError`, `StoreError` or `OwnModelError`, and whatever the
+    model raises.
     """
     config = run.config
     dataset = dataset_of(run, store.database.path)
@@ -52,27 +58,33 @@ def train_claimed_run(
     parent = _parent_checkpoint(store, run) if own is None and run.parent_id else None
     from_step = own.state.step if own else parent.state.step if parent else 0
     begin_attempt(store, run.id, run.attempt, own.state.step if own else 0)
-    resources = _resources(run, dataset, threads)
     if sweep is not None:
         keep_result(store, run.id, run.attempt, None)
     recorder = RunRecorder(store, run.id, run.attempt, run.steps, beat=beat, on_progress=on_progress)
     try:
         on_recorder(recorder)
-        training: TrainingLoop | LRSweepTraining
-        if sweep is not None:
-            training = LRSweepTraining(config, sweep, dataset, recorder, resources)
-        else:
-            training = TrainingLoop(config, dataset, recorder, resources, resume=own, parent=parent)
-        recorder.progress(
-            device=resources.device,
-            precision=resources.precision,
-            threads=resources.threads,
-            parameters=training.parameters,
-            torch_version=torch.__version__,
-        )
-        recorder.event(from_step, _said_at_start(run, resources, from_step))
-        recorder.flush()
-        outcome = training.run()
+        with _own_code(store, run, dataset, recorder):
+            resources = _resources(run, dataset, threads)
+            training: TrainingLoop | LRSweepTraining
+            if sweep is not None:
+                training = LRSweepTraining(config, sweep, dataset, recorder, resources)
+            else:
+                training = TrainingLoop(config, dataset, recorder, resources, resume=own, parent=parent)
+            recorder.progress(
+                device=resources.device,
+                precision=resources.precision,
+                threads=resources.threads,
+                parameters=training.parameters,
+                torch_version=torch.__version__,
+            )
+            recorder.event(from_step, _said_at_start(run, resources, from_step))
+            recorder.flush()
+            outcome = training.run()
+    except OwnModelError as error:
+        for line in error.trace:
+            recorder.event(run.step, line, "error")
+        recorder.close()
+        raise
     except BaseException:
         recorder.abandon()
         raise
@@ -121,12 +133,34 @@ def trainer_main(database: Path, run_id: str, threads: int, beats: Beats, worker
         return
     except StorageError as error:
         worker.send(Failure(str(error), storage=True))
-    except (UsageError, CheckpointError) as error:  # it would fail the same way again
+    except (UsageError, CheckpointError, OwnModelError) as error:  # it would fail the same way again
         worker.send(Failure(str(error), for_good=True))
     except Exception as error:  # noqa: BLE001 (whatever a model raises is the run's failure, not the worker's)
         with contextlib.suppress(OSError):  # the log may lie on a full disk
             traceback.print_exc()
         worker.send(Failure(_reason(error)))
+
+
+@contextmanager
+def _own_code(store: RunStore, run: RunRow, dataset: Dataset, recorder: RunRecorder) -> Iterator[None]:
+    """Around all that runs the code of a person's own model: what it prints goes to the run's log, and what it raises
+    is said with its line. Does nothing for the rungs of the ladder.
+
+    Raises `OwnModelError`, also where the model breaks the contract or may not be run here.
+    """
+    config = run.config
+    if config.model != OWN:
+        yield
+        return
+    source = let_in_model_of(store, run)
+    with prints_told(lambda line: recorder.event(run.step, f"printed: {line}")), explained(source):
+        v = dataset.vocabulary_size
+        batch = Batches(config, dataset, torch.device("cpu")).batch(1)
+        check_contract(build_model(config, v), config, v, *batch)
+        if looks_ahead(build_model(config, v), v, *batch):
+            said = f"{config.stage} sees the answer: what it says at a position changes with the characters after it"
+            recorder.event(0, said, "warning")
+        yield
 
 
 def _parent_checkpoint(store: RunStore, run: RunRow) -> Checkpoint:

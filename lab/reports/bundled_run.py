@@ -12,6 +12,7 @@ from typing import Any, get_args
 from lab.analysis.lr_suggestion import reading_of
 from lab.config.diagnostics import BINS, KINDS, Edges
 from lab.config.lr_sweep import LR_SWEEP, sweep_from_json
+from lab.config.own_model import OWN, source_sha256
 from lab.config.run_config import RunConfig, from_json
 from lab.errors import BundleError, ConfigError, UsageError
 from lab.queue.slots import approximate_parameters
@@ -80,14 +81,15 @@ def _check_config(values: Values) -> None:
         raise BundleError(f"it is of the kind {kind!a}, which this lab does not know")
     if (kind == LR_SWEEP) != (len(values["lr_sweep"]) == 1):
         raise BundleError("it is an LR sweep without what it tries, or the other way round")
-    if len(values["model_source"]) > 1:
-        raise BundleError("it has two models")
     if kind == EXTERNAL:
+        if values["model_source"]:
+            raise BundleError("it was trained elsewhere, and yet has the file of a model")
         settings = json.loads(run["config_json"])
         if not isinstance(settings, dict) or run["group_hash"] != external_hash(settings, sha256, with_seed=False):
             raise BundleError("its config is not the one that its hash is of")
         return
     config = _config(run["config_json"])
+    _check_source(config, values["model_source"])
     hashes = config.hash(sha256), config.group_hash(sha256)
     if kind == LR_SWEEP:
         spec = sweep_from_json(values["lr_sweep"][0]["spec_json"])
@@ -100,6 +102,16 @@ def _check_config(values: Values) -> None:
             raise BundleError("what was read off its LR sweep makes no sense") from None
     if (run["config_hash"], run["group_hash"]) != hashes or (run["seed"], run["stage"]) != (config.seed, config.stage):
         raise BundleError("its config is not the one that its hash is of")
+
+
+def _check_source(config: RunConfig, sources: list[Values]) -> None:
+    """The file of a model of one's own is there, once, and is the one that the config names; it is not run."""
+    if len(sources) != (config.model == OWN):
+        raise BundleError("it has the file of a model that it does not need, or lacks the one that it needs")
+    for source in sources:
+        known = {source["sha256"], config.source_sha256, source_sha256(source["text"])}
+        if len(known) > 1 or source["class_name"] != config.stage or not source["file_name"].isprintable():
+            raise BundleError("the file of its model is not the one that it was trained with")
 
 
 def _config(text: str) -> RunConfig:
@@ -172,6 +184,8 @@ def check_checkpoint(path: Path, values: Values) -> None:
     needed = approximate_parameters(config, vocabulary)
     if config.positions == "learned":
         needed += config.context_length * config.embedding_dim
+    if config.model == OWN:
+        needed = 0  # nobody knows without running its code
     if not same or not fitting or not needed <= sum(weights) * 2 + 1000:
         raise BundleError("a checkpoint is of another config than the run's")
 

@@ -45,6 +45,13 @@ def check_path(path: Path) -> Path:
     return real
 
 
+def user_config_folder() -> Path:
+    """Where a person's own choices lie, by the XDG base directories."""
+    configured = os.environ.get("XDG_CONFIG_HOME", "")
+    base = Path(configured) if configured.startswith("/") else Path.home() / ".config"
+    return base / "lab"
+
+
 def files_folder(database: Path) -> Path:
     """The folder beside a database for checkpoints and added datasets."""
     return database.with_name(database.name + ".files")

@@ -21,12 +21,13 @@ import sqlalchemy as sa
 
 from lab import __version__
 from lab.config.lr_sweep import LR_SWEEP, LRSweep
+from lab.config.own_model import OWN, OwnSource
 from lab.config.run_config import RunConfig, from_json
 from lab.errors import ConfigError, RunNotFoundError, UsageError
 from lab.store.engine import Database
 from lab.store.migrations import said_plainly
 from lab.store.run_ids import new_ids
-from lab.store.schema import Checkpoint, Dataset, Event, Metric, Point, Run, Sample
+from lab.store.schema import Checkpoint, Dataset, Event, Metric, ModelSource, Point, Run, Sample
 from lab.store.schema import LRSweep as LRSweepTable
 
 TRAINING = "training"
@@ -118,6 +119,8 @@ class NewRun:
     parent_step: int | None = None
     sweep: LRSweep | None = None
     """Of a run of kind `lr-sweep`: what it tries with the config."""
+    source: OwnSource | None = None
+    """The file of a model of one's own; where not given, that of another run with the same."""
 
 
 @dataclass(frozen=True)
@@ -431,6 +434,20 @@ def _insert_run(connection: sa.Connection, run_id: str, new: NewRun, queue_posit
     )
     if sweep is not None:
         connection.execute(sa.insert(LRSweepTable).values(run_id=run_id, spec_json=sweep.to_json()))
+    if config.model == OWN:
+        _insert_source(connection, run_id, config, new.source)
+
+
+def _insert_source(connection: sa.Connection, run_id: str, config: RunConfig, source: OwnSource | None) -> None:
+    """Keeps the file of a run's own model. Raises `UsageError` where no run has it."""
+    columns = (ModelSource.file_name, ModelSource.class_name, ModelSource.text)
+    known = sa.select(*columns).where(ModelSource.sha256 == config.source_sha256).limit(1)
+    if source is None and (row := connection.execute(known).first()) is not None:
+        source = OwnSource(*row)
+    if source is None or source.sha256 != config.source_sha256:
+        raise UsageError(f"the file of {config.stage} is not here: name it as FILE.py:{config.stage}")
+    values = {"file_name": source.file_name, "class_name": config.stage, "sha256": source.sha256, "text": source.text}
+    connection.execute(sa.insert(ModelSource).values(run_id=run_id, **values))
 
 
 def _next_name(connection: sa.Connection, stage: str, wanted: str) -> str:

@@ -63,14 +63,23 @@ class Checkpoint:
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
-    """A copy on the CPU of a model's parameters by name; a shared one stands under its first name."""
-    return {name: parameter.detach().to("cpu", copy=True) for name, parameter in model.named_parameters()}
+    """A copy on the CPU of a model's parameters and of what it keeps beside them, by name.
+
+    A shared one stands under its first name.
+    """
+    return {name: kept.detach().to("cpu", copy=True).contiguous() for name, kept in _kept(model).items()}
+
+
+def _kept(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters, and those buffers that a model counts among its state: the running means of a batch norm."""
+    state = model.state_dict(keep_vars=True)
+    return dict(model.named_parameters()) | {name: each for name, each in model.named_buffers() if name in state}
 
 
 @torch.no_grad()
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Copies weights into a model. Raises `CheckpointError` naming the first that does not fit."""
-    parameters = dict(model.named_parameters())
+    parameters = _kept(model)
     strange = sorted(parameters.keys() ^ weights.keys())
     if strange:
         raise CheckpointError(f"the checkpoint does not fit the model: {strange[0]} is in only one of them")

@@ -50,7 +50,9 @@ class Diagnostics:
         self._config = config
         self._model = model
         self._resources = resources
-        self._weights = {name: weight for name, weight in model.named_parameters() if weight.dim() > 1}
+        self._weights = {
+            name: weight for name, weight in model.named_parameters() if weight.dim() > 1 and weight.requires_grad
+        }
         self._looks: list[_Look] = []
         self._weights_before: dict[str, Tensor] = {}
 

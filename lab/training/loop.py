@@ -117,7 +117,8 @@ class TrainingLoop:
         self.model = build_model(config, dataset.vocabulary_size)
         self.parameters = parameter_count(self.model)
         self.model.to(self.device)
-        self.optimizer = build_optimizer(config, dict(self.model.named_parameters()))
+        trained = {name: each for name, each in self.model.named_parameters() if each.requires_grad}
+        self.optimizer = build_optimizer(config, trained)
         self.batches = Batches(config, dataset, self.device)
         self.train_split = Split(config, dataset, "train", self.device)
         self.val_split = Split(config, dataset, "val", self.device)

@@ -56,17 +56,20 @@ def _in_trash(now: Situation) -> bool:
 _RUNS = ("runs",)
 _RUNS_AND_LADDER = ("ladder", "runs")
 _SAMPLE = ("sample",)
-_STEPPING = ("runs", "run_view", "sample", "lr_finder", "compare", "inspect")
+_STEPPING = ("runs", "run_view", "sample", "lr_finder", "compare", "inspect", "race")
 _LR_FINDER = ("lr_finder",)
-_QUEUEING = ("runs", "run_view", "lr_finder")
+_QUEUEING = ("runs", "run_view", "lr_finder", "race")
+_RACE = ("race",)
+_BREAKING = ("ladder", "runs", "run_view", "compare")
 _RUNS_AND_VIEW = ("runs", "run_view")
 _RUNS_AND_COMPARE = ("runs", "compare")
 _COMPARE = ("compare",)
-_CHARTS = ("runs", "run_view", "compare")
+_CHARTS = ("runs", "run_view", "compare", "race")
 _TABLES = ("ladder", "runs", "compare", "sample", "lr_finder", "inspect")
 _RUN_VIEW = ("run_view",)
 _TABS = ("runs", "run_view", "sample", "compare")
-_EVERYWHERE_TO_MOVE = ("ladder", "runs", "run_view", "sample", "lr_finder", "compare", "inspect")
+_WITH_PANES = ("ladder", "runs", "run_view", "sample", "lr_finder", "compare", "inspect")
+_EVERYWHERE_TO_MOVE = (*_WITH_PANES, "race")
 _MODES = ("ladder", "runs", "compare", "lr_finder", "sample", "inspect")
 _INSPECT = ("inspect",)
 _EDITING = ("ladder", "runs", "run_view", "lr_finder")
@@ -97,7 +100,7 @@ ACTIONS: tuple[Action, ...] = (
         when=_has_run, footer=2, synonyms="view details cockpit", modes=("ladder", "runs", "compare"),
     ),
     Action("back", ("escape", "q"), "back", "Go back to where the run was opened from.", "Runs", shown_key="esc q",
-           modes=("run_view",), footer=13, synonyms="close leave quit"),
+           modes=("run_view", "race"), footer=13, synonyms="close leave quit"),
     Action(
         "edit_copy", ("e",), "edit a copy", "Compose a run that starts from this one's config.", "Runs",
         when=_has_run, synonyms="duplicate clone config again", modes=_RUNS,
@@ -121,6 +124,13 @@ ACTIONS: tuple[Action, ...] = (
         "lr, other dropout.", "Runs", when=_in("finished", "stopped", "diverged", "failed", "cancelled", "paused"),
         footer=2, synonyms="child resume more steps fine-tune branch", modes=_RUN_VIEW,
     ),
+    Action(
+        "break_run", ("b",), "break it", "Break one thing in the run, such as its skips or its mask, and race the two "
+        "on the same batches.", "Runs", when=_among_runs, footer=8,
+        synonyms="ablation remove residual norm mask scale init twin control", modes=_BREAKING,
+    ),
+    Action("compare_in_full", ("enter",), "compare in full", "Mark the two and go to Compare: what differs, insides, "
+           "more seeds.", "Runs", footer=2, when=_has_runs, synonyms="verdict mark", modes=_RACE),
     Action(
         "cancel", ("C",), "cancel", "Give the run up: one that trains ends without being scored.", "Runs",
         when=_in("queued", "training", "paused"), synonyms="abort kill drop", modes=_RUNS_AND_VIEW,
@@ -229,7 +239,7 @@ ACTIONS: tuple[Action, ...] = (
            "scale, or the values as bars.", "Compare", footer=3, when=_has_runs,
            synonyms="small multiples facets bars overlay", modes=_COMPARE),
     Action("metric", ("m",), "metric", "Choose the metric that is drawn.", "Compare", footer=4, when=_has_runs,
-           synonyms="loss speed gradient y-axis", modes=_COMPARE),
+           synonyms="loss speed gradient y-axis", modes=("compare", "race")),
     Action("band", ("B",), "bands", "Show how seeds scatter as a 95 % interval, from lowest to highest, or as one "
            "standard deviation.", "Compare", when=_has_runs, synonyms="interval sd min max error confidence",
            modes=_COMPARE),
@@ -322,9 +332,9 @@ ACTIONS: tuple[Action, ...] = (
            when=_has_run, footer=5, synonyms="replay animate film stop"),
     # Panes
     Action("next_pane", ("tab",), "next pane", "Go to the next pane.", "Panes", when=_has_panes, footer=9,
-           modes=_EVERYWHERE_TO_MOVE),
+           modes=_WITH_PANES),
     Action("previous_pane", ("shift+tab",), "previous pane", "Go to the pane before.", "Panes", when=_has_panes,
-           modes=_EVERYWHERE_TO_MOVE),
+           modes=_WITH_PANES),
     Action("previous_tab", ("[",), "previous tab", "Put the page before into the pane: sample, config, log, …",
            "Panes", when=_has_tabs, modes=_TABS),
     Action("next_tab", ("]",), "next tab", "Put the next page into the pane: sample, config, log, …",

@@ -15,17 +15,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lab.store.location import files_folder
+from lab.store.location import files_folder, user_config_folder
 
 LARGEST_FILE = 1_000_000
 """Bytes beyond which a file cannot be ours."""
 
 
 def settings_path() -> Path:
-    """Where a person's own choices lie, by the XDG base directories."""
-    configured = os.environ.get("XDG_CONFIG_HOME", "")
-    base = Path(configured) if configured.startswith("/") else Path.home() / ".config"
-    return base / "lab" / "settings.json"
+    """Where a person's own choices about the screen lie."""
+    return user_config_folder() / "settings.json"
 
 
 def screen_path(database: Path) -> Path:

@@ -17,6 +17,7 @@ from tui_helpers import HOSTILE, add_run, lab_app, named, on_screen, opened, sta
 
 from lab.store.run_store import RunStore
 from lab.tui.actions import ACTIONS, ACTIONS_BY_ID, FOOTER_KEYS, Situation, footer_actions
+from lab.tui.screens.break_run import BreakScreen
 from lab.tui.screens.choice import ChoiceScreen
 from lab.tui.screens.choose_runs import ChooseRunsScreen
 from lab.tui.screens.columns import ColumnsScreen
@@ -29,6 +30,7 @@ from lab.tui.screens.inspect import InspectScreen
 from lab.tui.screens.ladder import LadderScreen
 from lab.tui.screens.lr_finder import LRFinderScreen
 from lab.tui.screens.notes import NotesScreen
+from lab.tui.screens.race import RaceScreen
 from lab.tui.screens.run_view import RunView
 from lab.tui.screens.runs import RunsScreen
 from lab.tui.screens.sample import SampleScreen
@@ -744,9 +746,29 @@ async def _target(pilot: Any, screen: Any, database: Path) -> None:
     assert compare.inside_kind == "gradients"
 
 
+@exercises("break_run", "compare_in_full")
+async def _break(pilot: Any, screen: Any, database: Path) -> None:
+    app = pilot.app
+    go_to(screen, "residual-1")
+    await pilot.press("b")
+    await until(pilot, lambda: isinstance(app.screen, BreakScreen))
+    assert "no residual" in on_screen(app)
+    await pilot.press("enter")
+    await until(pilot, lambda: isinstance(app.screen, RaceScreen))
+    await until(pilot, lambda: statuses(database).get("residual-1-no-residual") == "queued")
+    await until(pilot, lambda: "residual-1-no-residual waits to begin" in on_screen(app))
+    twin = named(app, "residual-1-no-residual")
+    await until(pilot, lambda: len(app.screen.comparison.groups) == 2)
+    await pilot.press("enter")
+    await until(pilot, lambda: isinstance(app.screen, CompareScreen) and len(app.screen.comparison.groups) == 2)
+    assert app.marks == (named(app, "residual-1").id, twin.id)
+    assert app.baseline == named(app, "residual-1").id
+
+
 SCREENS = {
     "compare": CompareScreen,
     "ladder": LadderScreen,
+    "race": RaceScreen,
     "run_view": RunView,
     "runs": RunsScreen,
     "lr_finder": LRFinderScreen,

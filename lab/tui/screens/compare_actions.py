@@ -13,6 +13,7 @@ from lab.analysis.alignment import BANDS, BandKind
 from lab.errors import UsageError
 from lab.tui.comparison_charts import BAND_WORDS, KINDS, x_axes_of
 from lab.tui.comparisons import BY_RUN, BY_SEED, VAL, ComparisonView
+from lab.tui.screens.break_run import BreakActions
 from lab.tui.screens.chart_actions import ChartActions
 from lab.tui.widgets.compare_pages import INSIDE_KINDS
 from lab.tui.widgets.question_line import Question, QuestionLine
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 Choice = TypeVar("Choice", bound=str)
 
 
-class CompareActions(ChartActions):
+class CompareActions(BreakActions, ChartActions):
     """The comparison's keys. What is marked and pinned is the application's; how it is shown lives here."""
 
     by: var[str] = var(BY_SEED, init=False)

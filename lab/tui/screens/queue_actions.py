@@ -6,20 +6,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lab.tui.edits import Edits
-from lab.tui.screens.lab_screen import LabScreen
+from lab.tui.screens.break_run import BreakActions
 
 if TYPE_CHECKING:
     from lab.store.run_store import RunRow, RunStore
     from lab.tui.screens.composer import ComposerScreen
 
 
-class QueueActions(LabScreen):
+class QueueActions(BreakActions):
     """The queue's keys; a mode that has a run under its cursor is one of these."""
-
-    @property
-    def run(self) -> RunRow | None:
-        """The run under the cursor."""
-        raise NotImplementedError
 
     @property
     def chosen(self) -> tuple[RunRow, ...]:

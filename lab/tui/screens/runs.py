@@ -33,7 +33,9 @@ from lab.tui.widgets.waiting_times import waiting_times
 
 AGE_SECONDS = 5.0
 ACTIONS_OF_TRASH = ("restore", "delete_for_good")
-NOT_IN_TRASH = ("again", "cancel", "move_down", "move_first", "move_up", "pause_resume", "retry", "stop", "trash")
+NOT_IN_TRASH = (
+    "again", "break_run", "cancel", "move_down", "move_first", "move_up", "pause_resume", "retry", "stop", "trash",
+)  # fmt: skip
 PANES = ("runs", "chart", "detail")
 
 
