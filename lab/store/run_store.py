@@ -26,8 +26,9 @@ from lab.config.run_config import RunConfig, from_json
 from lab.errors import ConfigError, RunNotFoundError, UsageError
 from lab.store.engine import Database
 from lab.store.migrations import said_plainly
+from lab.store.own_sources import insert_source
 from lab.store.run_ids import new_ids
-from lab.store.schema import Checkpoint, Dataset, Event, Metric, ModelSource, Point, Run, Sample
+from lab.store.schema import Checkpoint, Dataset, Event, Metric, Point, Run, Sample
 from lab.store.schema import LRSweep as LRSweepTable
 
 TRAINING = "training"
@@ -435,19 +436,7 @@ def _insert_run(connection: sa.Connection, run_id: str, new: NewRun, queue_posit
     if sweep is not None:
         connection.execute(sa.insert(LRSweepTable).values(run_id=run_id, spec_json=sweep.to_json()))
     if config.model == OWN:
-        _insert_source(connection, run_id, config, new.source)
-
-
-def _insert_source(connection: sa.Connection, run_id: str, config: RunConfig, source: OwnSource | None) -> None:
-    """Keeps the file of a run's own model. Raises `UsageError` where no run has it."""
-    columns = (ModelSource.file_name, ModelSource.class_name, ModelSource.text)
-    known = sa.select(*columns).where(ModelSource.sha256 == config.source_sha256).limit(1)
-    if source is None and (row := connection.execute(known).first()) is not None:
-        source = OwnSource(*row)
-    if source is None or source.sha256 != config.source_sha256:
-        raise UsageError(f"the file of {config.stage} is not here: name it as FILE.py:{config.stage}")
-    values = {"file_name": source.file_name, "class_name": config.stage, "sha256": source.sha256, "text": source.text}
-    connection.execute(sa.insert(ModelSource).values(run_id=run_id, **values))
+        insert_source(connection, run_id, config, new.source)
 
 
 def _next_name(connection: sa.Connection, stage: str, wanted: str) -> str:

@@ -55,6 +55,9 @@ class Diagnostics:
         }
         self._looks: list[_Look] = []
         self._weights_before: dict[str, Tensor] = {}
+        state = model.state_dict(keep_vars=True)
+        self._buffers = [name for name, _ in model.named_buffers() if name in state]
+        """What a forward pass in training may change beside the weights: the running means of a batch norm."""
 
     def due(self, step: int) -> bool:
         """Whether a step is looked at: the first, which shows the initial weights, the last, and those between."""
@@ -65,12 +68,15 @@ class Diagnostics:
         """Looks at activations, gradients and weights as they are for a batch: tokens (B, T), targets (B, P)."""
         outputs: dict[str, Tensor] = {}
         entropies: list[_Look] = []
+        buffers = {name: self._model.get_buffer(name).clone() for name in self._buffers}
         with _random_state_put_back(tokens.device):
             with _hooks(self._model, outputs, entropies), self._resources.autocast():
                 _, loss = self._model(tokens, targets)
             differentiable = {name: output for name, output in outputs.items() if output.requires_grad}
             wanted = [*differentiable.values(), *self._weights.values()]
             gradients = torch.autograd.grad(loss, wanted, allow_unused=True)
+        for name, kept in buffers.items():
+            self._model.get_buffer(name).copy_(kept)
         of_outputs = dict(zip(differentiable, gradients, strict=False))
         of_weights = dict(zip(self._weights, gradients[len(differentiable) :], strict=True))
         self._weights_before = {name: _some_values(weight) for name, weight in self._weights.items()}
