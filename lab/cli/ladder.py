@@ -138,7 +138,7 @@ def _document(rungs: Sequence[RungState], seconds: float) -> dict[str, Any]:
                 "val_loss_half_width": rung.interval.half_width if rung.interval else None,
                 "choices": math.exp(rung.val_loss) if rung.val_loss is not None else None,
                 "parameters": rung.runs[0].parameters,
-                "seconds": sum(run.seconds for run in rung.runs),
+                "seconds": rung.seconds or 0.0,
                 "delta": rung.delta.mean if rung.delta else None,
                 "delta_half_width": rung.delta.half_width if rung.delta else None,
             }
@@ -179,7 +179,7 @@ def _cells(rung: RungState, *, quick: bool) -> list[str]:
         choices(rung.val_loss),
         loss(rung.stage.published_val_loss) if comparable else NOTHING,
         si(first.parameters),
-        duration(sum(run.seconds for run in rung.runs)),
+        duration(rung.seconds or 0.0),
         rung.stage.adds,
         rung.stage.also_changed,
     ]
