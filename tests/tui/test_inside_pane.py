@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -154,6 +155,28 @@ async def test_a_run_without_diagnostics_says_so(store: RunStore, settings: dict
                 assert expected in said(app)
             pane.turn_view(1)
             await pilot.pause()
+
+
+async def test_a_run_whose_looks_outrun_the_reading_is_shown_all_the_same(store: RunStore) -> None:
+    run = recorded(store, (1, 20, 40), diagnostics_every=1)
+    app = PaneApp(store)
+    async with app.run_test(size=(80, 24)) as pilot:
+        pane = app.query_one(InsidePane)
+        reads = []
+        whole_store = app.reader.store
+
+        def slow_store() -> RunStore:
+            reads.append(len(reads))
+            pilot.app.call_from_thread(pane.show_step, replace(run, step=len(reads)), 40, Look())  # it has gone on
+            return whole_store()
+
+        app.reader.store = slow_store
+        pane.show_step(replace(run, step=0), 40, Look())
+        await until(pilot, lambda: "60% saturated" in said(app))
+        app.reader.store = whole_store
+        await until(pilot, lambda: not pane._reading)
+        assert pane.facts is not None
+        assert pane.facts.key == pane._wanted, "what came in between is read in the end"
 
 
 async def test_another_run_replaces_the_first(store: RunStore) -> None:

@@ -37,9 +37,9 @@ class InsidePane(Container, can_focus=True):
 
     @dataclass
     class InsideRead(Message):
-        """The histograms and findings of a run were read."""
+        """The histograms and findings of a run were read, or could not be."""
 
-        facts: InsideFacts
+        facts: InsideFacts | None
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id)
@@ -48,6 +48,8 @@ class InsidePane(Container, can_focus=True):
         self.facts: InsideFacts | None = None
         """None until they are read."""
         self._wanted: tuple[object, ...] = ()
+        self._reading = False
+        """One read at a time: a run whose looks come faster than they are read is shown as it was a moment ago."""
         self._shown: tuple[RunRow, int, Look] | None = None
 
     def compose(self) -> ComposeResult:
@@ -71,7 +73,8 @@ class InsidePane(Container, can_focus=True):
             if self._wanted[:1] != wanted[:1]:
                 self.facts = None
             self._wanted = wanted
-            self._read(run, wanted)
+            if not self._reading:
+                self._read(run, wanted)
         self._draw()
 
     def turn_view(self, by: int) -> None:
@@ -85,8 +88,11 @@ class InsidePane(Container, can_focus=True):
 
     def _read(self, run: RunRow, key: tuple[object, ...]) -> None:
         reader = self.app.reader  # type: ignore[attr-defined]
+        self._reading = True
 
         def work() -> None:
+            from sqlalchemy.exc import SQLAlchemyError
+
             from lab.analysis.seen import hidden_parts
             from lab.reports.run_findings import findings_of
             from lab.store.histograms import read_histograms
@@ -94,19 +100,24 @@ class InsidePane(Container, can_focus=True):
             try:
                 histograms = read_histograms(reader.store(), run.id)
                 found = findings_of(reader.store(), run, histograms)
-            except LabError:
-                return  # the reader meets the same, and says so at the top
+            except (LabError, SQLAlchemyError):  # the reader meets the same, and says so at the top
+                self.post_message(self.InsideRead(None))
+                return
             parts = hidden_parts(run.settings.get("dropout"))
             self.post_message(self.InsideRead(InsideFacts(key, tuple(histograms), found, parts)))
 
-        self.run_worker(work, thread=True, exclusive=True, group="inside", exit_on_error=False)
+        self.run_worker(work, thread=True, group="inside", exit_on_error=False)
 
     @on(InsideRead)
     def _facts_read(self, event: InsideRead) -> None:
         event.stop()
-        if event.facts.key == self._wanted:
-            self.facts = event.facts
+        self._reading = False
+        facts = event.facts
+        if facts is not None and facts.key[0] == self._wanted[0]:
+            self.facts = facts
             self._draw()
+        if facts is not None and facts.key != self._wanted and self._shown is not None:
+            self._read(self._shown[0], self._wanted)
 
     def _draw(self) -> None:
         if self._shown is None or not self.is_mounted:
