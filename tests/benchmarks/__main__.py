@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Callable, Mapping
 
-from tests.benchmarks import charts, large, running, sampling, screen, storage, training
+from tests.benchmarks import charts, large, measure, running, sampling, screen, storage, training
 from tests.benchmarks.measure import Comparison, Figure, machine
 
 BENCHMARKS: Mapping[str, Callable[[], Comparison | list[Figure]]] = {
@@ -41,7 +41,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join([*BENCHMARKS, *LONG]))
     parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--repetitions", type=int, default=measure.most_repetitions, help="at most so many of each")
     arguments = parser.parse_args()
+    measure.most_repetitions = max(1, arguments.repetitions)
     known = {**BENCHMARKS, **LONG}
     unknown = [name for name in arguments.names if name not in known]
     if unknown:
@@ -55,12 +57,13 @@ def main() -> None:
         return
     print(machine())
     if comparisons:
-        print(f"{'':18}{'ours':>10}{'baseline':>10}{'ratio':>8}  {'(min–max)':14}{'target':20}note")
+        print(f"{'':18}{'ours':>10}{'baseline':>10}{'ratio':>8}  {'(min–max)':14}{'by CPU':>8}  {'target':20}note")
     for row in comparisons:
+        by_cpu = f"{row['cpu_ratio']:.2f}×" if row["cpu_ratio"] else ""
         spread = f"({row['ratio_min']:.2f}–{row['ratio_max']:.2f})"
         print(
             f"{row['name']:18}{row['ours_seconds']:9.3f}s{row['baseline_seconds']:9.3f}s{row['ratio']:7.2f}×  "
-            f"{spread:14}{row['target']:20}{row['note']}"
+            f"{spread:14}{by_cpu:>8}  {row['target']:20}{row['note']}"
         )
     if figures:
         print(f"{'':18}{'measured':>12}{'limit':>12}   note")

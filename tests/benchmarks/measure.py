@@ -9,6 +9,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+most_repetitions = 1000
+"""No benchmark repeats itself more often; the command line sets it."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -19,6 +22,8 @@ class Comparison:
     baseline: tuple[float, ...]
     target: str
     note: str = ""
+    cpu_ratio: float | None = None
+    """By the processor's time instead of the clock's, which other work on the machine changes less."""
 
     @property
     def ratios(self) -> list[float]:
@@ -34,6 +39,7 @@ class Comparison:
             "ratio": statistics.median(self.ratios),
             "ratio_min": min(self.ratios),
             "ratio_max": max(self.ratios),
+            "cpu_ratio": self.cpu_ratio,
             "target": self.target,
             "note": self.note,
         }
@@ -72,13 +78,16 @@ def compare(
 ) -> Comparison:
     """Runs both in turns, ours first and then last, so that a machine that warms up or slows down favours neither."""
     times: dict[str, list[float]] = {"ours": [], "baseline": []}
-    for repetition in range(repetitions):
+    works: dict[str, list[float]] = {"ours": [], "baseline": []}
+    for repetition in range(min(repetitions, most_repetitions)):
         order = [("ours", ours), ("baseline", baseline)]
         for side, call in order if repetition % 2 == 0 else reversed(order):
-            start = time.perf_counter()
+            start, worked = time.perf_counter(), time.process_time()
             call()
             times[side].append(time.perf_counter() - start)
-    return Comparison(name, tuple(times["ours"]), tuple(times["baseline"]), target, note)
+            works[side].append(time.process_time() - worked)
+    cpu_ratio = statistics.median(works["baseline"]) / max(statistics.median(works["ours"]), 1e-9)
+    return Comparison(name, tuple(times["ours"]), tuple(times["baseline"]), target, note, cpu_ratio)
 
 
 def reaching_the_same(comparison: Comparison, ours: float, theirs: float, *, within: float) -> Comparison:
@@ -95,4 +104,6 @@ def machine() -> str:
     model = platform.processor() or platform.machine()
     with open("/proc/cpuinfo") if os.path.exists("/proc/cpuinfo") else open(os.devnull) as file:  # noqa: PTH110, PTH123
         model = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), model)
-    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}"
+    busy = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "load unknown"
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
+    return f"{model}, {os.cpu_count()} cores, {busy}, {versions}"
