@@ -21,7 +21,7 @@ STAGES = (
     *("bigram", "linear"),
     *(
         pytest.param(stage, marks=pytest.mark.longest)
-        for stage in ("single-head", "multi-head", "feed-forward", "blocks", "residual", "layernorm")
+        for stage in ("single-head", "multi-head", "feed-forward", "blocks", "residual", "layernorm", "scaled-cpu")
     ),
 )
 GRID = tuple(np.geomspace(1e-4, 1, 11).tolist())
