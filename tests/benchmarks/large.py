@@ -44,8 +44,8 @@ def scaled(repetitions: int) -> Comparison:
     config = stage_config("scaled", settings={"diagnostics_every": 0})
     resources = _resources(config, dataset)
     loop = TrainingLoop(config, dataset, MemoryRecorder(), resources)
-    lecture = lecture_loop.Loop(dataset.path.read_text(), "layernorm", config.lr, sizes=lecture_loop.SCALED)
-    lecture.model.to(resources.device)
+    text, sizes = dataset.path.read_text(), lecture_loop.SCALED
+    lecture = lecture_loop.Loop(text, "layernorm", config.lr, sizes=sizes, device=resources.device)
     taken = [0]
     losses: dict[str, float] = {}
 
@@ -70,15 +70,21 @@ def modern(repetitions: int) -> Comparison:
     config = stage_config("modern", settings=SMALL_MODERN | {"diagnostics_every": 0})
     resources = _resources(config, dataset)
     torch.set_num_threads(cores())
-    split = Split(config, dataset, "val", torch.device("cpu"))
+    split = Split(config, dataset, "val", torch.device(resources.device))
     places = split.evenly_spaced(SCORED_CHARACTERS // config.context_length)
 
     def ours() -> float:
         loop = TrainingLoop(config, dataset, MemoryRecorder(), resources)
-        return _until_reached(loop._step, loop.model, config.steps, every=10)
+
+        def step(number: int) -> float:
+            loop._step(number)
+            return float(loop._losses[-1])  # waits for the device
+
+        return _until_reached(step, loop.model, config.steps, every=10)
 
     def theirs() -> float:
-        loop = plain_gpt.Loop(torch.from_numpy(dataset.splits["train"]), dataset.vocabulary_size)
+        train = torch.from_numpy(dataset.splits["train"])
+        loop = plain_gpt.Loop(train, dataset.vocabulary_size, device=resources.device)
         return _until_reached(lambda step: loop.step(), loop.model, plain_gpt.STEPS, every=50)
 
     def _until_reached(step: Callable[[int], Any], model: nn.Module, steps: int, *, every: int) -> float:
@@ -92,7 +98,7 @@ def modern(repetitions: int) -> Comparison:
         raise AssertionError(f"val {split.loss(model, places):.3f} after {steps} steps, above {REACHED}")
 
     pairs = [(ours(), theirs()) for _ in range(repetitions)]
-    note = f"training until val ≤ {REACHED}, scored apart; {config.precision}, all threads"
+    note = f"training until val ≤ {REACHED}, scored apart; {resources.precision}, all threads"
     return Comparison("modern to 1.88", *(tuple(side) for side in zip(*pairs, strict=True)), "≥ 5×", note)
 
 

@@ -15,6 +15,7 @@ from lab.inference import sampling
 from lab.inference.sampling import SamplingOptions, sample_texts, stream_logits
 from lab.models.build import build_model
 from lab.models.cached_transformer import CachedTransformer, can_cache
+from lab.training.device import Resources
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -106,3 +107,19 @@ def test_words_that_end_at_their_own_lengths_are_those_of_the_window(
     monkeypatch.setattr(sampling, "can_cache", lambda model, config: False)
     assert len({len(word) for word in words}) > 3
     assert words == sample_texts(model, config, few_names.tokenizer, tokens=40, count=20)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("stage", ["scaled", "modern"])
+def test_logits_on_a_gpu_are_the_models_own(stage: str, precision: str) -> None:
+    config = config_of({"stage": stage, "heads": 2, "layers": 2, "residual_scale": 1.0})
+    model = build_model(config, 27).to("cuda").eval()
+    tokens = token_batch(config, 27)[0].to("cuda")
+    cached = CachedTransformer(model, config)
+    with torch.no_grad(), Resources("cuda", precision, 1).autocast():
+        logits, _ = model(tokens)
+        found = [cached.next_logits(tokens[:, :4])]
+        found += [cached.next_logits(tokens[:, place : place + 1]) for place in range(4, config.context_length)]
+    tolerance = 1e-3 if precision == "fp32" else 0.1
+    assert torch.allclose(torch.stack(found, dim=1).float(), logits[:, 3:].float(), atol=tolerance)

@@ -708,7 +708,7 @@ def test_a_compiled_model_trains_nearly_the_same_and_resumes_exactly(prose: Data
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("stage", ["bigram", "mlp", "scaled"])
+@pytest.mark.parametrize("stage", ["bigram", "mlp", "scaled", "modern"])
 def test_a_run_trains_on_a_gpu(prose: Dataset, tmp_path: Path, stage: str, precision: str) -> None:
     resources = Resources("cuda", precision, 1)
     ended = train(tiny_config(stage, prose, steps=100, lr=1e-2), prose, tmp_path, resources=resources)
@@ -723,7 +723,12 @@ def test_a_run_trains_on_a_gpu(prose: Dataset, tmp_path: Path, stage: str, preci
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize(
     ("stage", "sizes"),
-    [("mlp", {}), ("scaled", {}), ("scaled", {"context_length": 256, "embedding_dim": 128, "batch_size": 16})],
+    [
+        ("mlp", {}),
+        ("scaled", {}),
+        ("scaled", {"context_length": 256, "embedding_dim": 128, "batch_size": 16}),
+        ("modern", {}),
+    ],
 )
 def test_a_run_paused_on_a_gpu_ends_as_an_undisturbed_one(
     prose: Dataset, tmp_path: Path, stage: str, sizes: dict[str, int], precision: str

@@ -122,7 +122,7 @@ class LectureModel(nn.Module):
         """Logits (B × T, V), and the loss where there are targets."""
         x = self.tokens(tokens)
         if self.positions is not None:
-            x = x + self.positions(torch.arange(tokens.shape[1]))
+            x = x + self.positions(torch.arange(tokens.shape[1], device=tokens.device))
         logits = self.head(self.body(x))
         if targets is None:
             return logits, None
@@ -142,15 +142,17 @@ class LectureModel(nn.Module):
 class Loop:
     """Trains a stage of the lecture on a text."""
 
-    def __init__(self, text: str, stage: str, lr: float, *, seed: int = 1337, sizes: Sizes = SMALL) -> None:
+    def __init__(
+        self, text: str, stage: str, lr: float, *, seed: int = 1337, sizes: Sizes = SMALL, device: str = "cpu"
+    ) -> None:
         torch.manual_seed(seed)
         characters = sorted(set(text))
         ids = {character: i for i, character in enumerate(characters)}
         data = torch.tensor([ids[character] for character in text])
         cut = int(0.9 * len(data))
         self.splits = {"train": data[:cut], "val": data[cut:]}
-        self.sizes = sizes
-        self.model = LectureModel(stage, len(characters), sizes)
+        self.sizes, self.device = sizes, device
+        self.model = LectureModel(stage, len(characters), sizes).to(device)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=lr)
 
     def get_batch(self, split: str) -> tuple[Tensor, Tensor]:
@@ -158,7 +160,8 @@ class Loop:
         source, context = self.splits[split], self.sizes.context
         starts = torch.randint(len(source) - context, (self.sizes.batch,))
         inputs = torch.stack([source[i : i + context] for i in starts])
-        return inputs, torch.stack([source[i + 1 : i + context + 1] for i in starts])
+        targets = torch.stack([source[i + 1 : i + context + 1] for i in starts])
+        return inputs.to(self.device), targets.to(self.device)
 
     @torch.no_grad()
     def estimate_loss(self) -> dict[str, float]:

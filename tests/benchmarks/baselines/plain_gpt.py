@@ -53,7 +53,7 @@ class GPT(nn.Module):
 
     def forward(self, tokens: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """From tokens and targets (B, T)."""
-        x = self.tokens(tokens) + self.positions(torch.arange(tokens.shape[1]))
+        x = self.tokens(tokens) + self.positions(torch.arange(tokens.shape[1], device=tokens.device))
         logits = self.head(self.norm(self.blocks(x)))
         return logits, None if targets is None else F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
@@ -61,10 +61,10 @@ class GPT(nn.Module):
 class Loop:
     """Trains a GPT on a tensor of tokens, a step at a time."""
 
-    def __init__(self, data: Tensor, vocabulary_size: int, *, seed: int = 1337) -> None:
+    def __init__(self, data: Tensor, vocabulary_size: int, *, seed: int = 1337, device: str = "cpu") -> None:
         torch.manual_seed(seed)
-        self._data = data
-        self.model = GPT(vocabulary_size)
+        self._data, self._device = data, device
+        self.model = GPT(vocabulary_size).to(device)
         matrices = [parameter for parameter in self.model.parameters() if parameter.ndim == 2]
         others = [parameter for parameter in self.model.parameters() if parameter.ndim < 2]
         groups = [{"params": matrices, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
@@ -79,7 +79,7 @@ class Loop:
         starts = torch.randint(len(self._data) - CONTEXT, (BATCH,))
         inputs = torch.stack([self._data[i : i + CONTEXT] for i in starts])
         targets = torch.stack([self._data[i + 1 : i + CONTEXT + 1] for i in starts])
-        _, loss = self.model(inputs, targets)
+        _, loss = self.model(inputs.to(self._device), targets.to(self._device))
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
