@@ -122,6 +122,31 @@ _MEANINGS = (
             "hides spikes and lags.", ACTIVATIONS),
     Meaning("FLOPs", "Arithmetic spent in training, counted as 6 × parameters × characters. By it models of different "
             "size are compared at equal cost.", GPT2),
+    # Inspecting
+    Meaning("data", "The dataset as the model sees it: characters as ids, and a batch of contexts with what follows "
+            "each. A stream of T characters is T questions.", BIGRAMS),
+    Meaning("anatomy", "The model as a tree of modules, with the shape of what flows through each on one batch. Beside "
+            "it the parameters and FLOPs, and that a one-hot row times a table is that table's row.", GPT),
+    Meaning("embeddings", "Where training has put each character: those that can stand in each other's place come to "
+            "lie together. More than two dimensions are shown by the two that hold most of their variance.", MLP),
+    Meaning("attention", "Whose values each character takes up, by layer and head: a row holds the weights of one "
+            "character that asks, and they add up to 1. What comes after it is masked.", GPT),
+    Meaning("logit-lens", "What the model would say if the head read the stream after each block already. The depth at "
+            "which a column stops changing is where that character was decided.", GPT2),
+    Meaning("knock-out", "The val loss with one piece of the trained model taken out, all else as it is. What hardly "
+            "changes it was not needed, though the others might have learned to do without it.", ""),
+    Meaning("loss-map", "Which characters, words and places the val loss comes from. With a second run beside it, "
+            "where one of them is better.", ""),
+    Meaning("averaging", "The way from an average over what came before to attention, in four versions with their "
+            "times. The first three are the same numbers; the fourth lets the data choose.", GPT),
+    Meaning("entropy", "How undecided a head is, in nats: 0 where it looks at one character, ln n where at n alike. "
+            "Low is a head that knows what it looks for.", GPT),
+    Meaning("mean distance", "How many characters back a head looks on average. Near 1 it looks at its neighbour.",
+            GPT),
+    Meaning("explained", "The share of all variance that the shown dimensions hold (PCA). Where it is small, "
+            "neighbours in the picture need not be neighbours: the list of the nearest is by all dimensions.", ""),
+    Meaning("probability", "What the model gives to a character, from 0 to 1. Minus its logarithm is the surprise.",
+            BIGRAMS),
     # Sampling
     Meaning("prompt", "The text that the model goes on from. It may hold only characters of the vocabulary.", BIGRAMS),
     Meaning("temp", "What the logits are divided by before drawing: below 1 safer, above 1 wilder. At 0 the likeliest "

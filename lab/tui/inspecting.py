@@ -10,7 +10,7 @@ from lab.errors import LabError
 from lab.inference.client import InferenceClient, Listener
 from lab.inference.figures import Page
 from lab.inference.protocol import InspectRequest
-from lab.inference.views import VIEWS_BY_NAME, InspectOptions, View
+from lab.inference.views import InspectOptions, View
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 ACTIVE_STATES = ("loading torch", "computing")
 """The others are done, stopped and failed."""
 PAGES_KEPT = 64
+COMPARING = ("loss-map",)
+"""Views that set two models against each other on one page; of the others two pages stand side by side."""
+_SECOND_MODEL = ("other", "other_checkpoint")
 
 PageKey = tuple[object, ...]
 
@@ -118,10 +121,7 @@ def meant(rows: Sequence[CheckpointRow], which: str) -> CheckpointRow | None:
 
 def options_read(view: View, options: InspectOptions) -> InspectOptions:
     """The options as far as a view reads them, the others as they are at first: pages are told apart by no more."""
-    return InspectOptions(**{name: getattr(options, name) for name in view.options})
-
-
-def takes(view_name: str, option: str) -> bool:
-    """Whether a view reads an option."""
-    view = VIEWS_BY_NAME.get(view_name)
-    return view is not None and option in view.options
+    alone = view.name not in COMPARING
+    return InspectOptions(
+        **{name: getattr(options, name) for name in view.options if not (alone and name in _SECOND_MODEL)}
+    )

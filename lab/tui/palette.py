@@ -28,6 +28,20 @@ BESIDE_ACTIONS = 0.8
 """Things count for less than actions that match as well."""
 
 
+VIEW_SYNONYMS = {
+    "data": "dataset text vocabulary tokens ids batch unrolled",
+    "anatomy": "modules tree shapes parameters flops architecture layers one-hot",
+    "bigram": "heatmap heat map counts table pairs",
+    "embeddings": "scatter pca neighbours vectors vowels clusters wte",
+    "attention": "attention map heatmap heat map heads weights entropy distance",
+    "logit-lens": "logit lens depth blocks prediction unembed",
+    "knock-out": "knockout ablate ablation remove prune importance heads interval",
+    "loss-map": "losses worst surprising contexts errors where difference",
+    "averaging": "softmax scaled variance head size initialisation ln v lower triangular mask",
+}
+"""What else a view is called, by its name."""
+
+
 class Commands(CommandList, FreshClicks):
     """What was found."""
 
@@ -88,6 +102,7 @@ class LabThings(Provider):
     async def search(self, query: str) -> Hits:
         """Those whose name, or what is said of them, matches."""
         from lab.config.ladder import STAGES
+        from lab.inference.views import VIEWS
 
         screen = cast("LabScreen", self.screen)
         if not hasattr(screen, "open_run"):
@@ -100,6 +115,10 @@ class LabThings(Provider):
                 found += 1
                 said = f"{run.status} · val {text.loss(run.val_loss)} · {text.literal(run.stage)}"
                 yield self._hit(query, f"run {text.literal(run.name)}", said, partial(screen.open_run, run.id))
+        for view in VIEWS:
+            words = f"inspect view {view.label} {view.name} {view.shows} {VIEW_SYNONYMS.get(view.name, '')}".casefold()
+            if all(word in words for word in sought):
+                yield self._hit(query, f"inspect: {view.label}", view.shows, partial(screen.inspect, view=view.name))
         for stage in STAGES:
             if all(word in f"new run stage {stage.name} {stage.adds}".casefold() for word in sought):
                 title = f"new run of stage {stage.name}"

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.command import CommandPalette
+from textual.command import CommandList, CommandPalette
 from tui_helpers import lab_app, named, on_screen, opened, statuses, until
 
 from lab.config.experiment_files import list_experiments
+from lab.inference.views import VIEWS_BY_NAME
 from lab.tui.screens.composer import ComposerScreen
 from lab.tui.screens.confirm import ConfirmScreen
 from lab.tui.screens.experiment import ExperimentScreen
+from lab.tui.screens.inspect import InspectScreen
 from lab.tui.screens.run_view import RunView
 
 
@@ -43,6 +45,22 @@ async def test_a_run_is_opened(database: Path) -> None:
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, RunView))
         assert app.screen.run_id == named(app, "blocks-1").id
+
+
+@pytest.mark.parametrize(
+    ("words", "view"),
+    [("ablation", "knock-out"), ("pca", "embeddings"), ("heatmap", "bigram"), ("attention map", "attention")],
+)
+async def test_a_view_is_gone_to_by_what_people_call_it(words: str, view: str, database: Path) -> None:
+    app = lab_app(database)
+    async with app.run_test(size=(160, 45)) as pilot:
+        await opened(pilot)
+        await search(pilot, words, f"inspect: {VIEWS_BY_NAME[view].label}")
+        found = app.screen.query_one(CommandList)
+        places = [i for i, option in enumerate(found.options) if VIEWS_BY_NAME[view].label in str(option.prompt)]
+        found.highlighted = places[0]
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, InspectScreen) and app.screen.view.name == view)
 
 
 async def test_a_stage_is_composed(database: Path) -> None:

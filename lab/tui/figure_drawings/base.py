@@ -200,7 +200,8 @@ def short_number(value: Number, width: int) -> str:
     elif size >= 1000:
         said = text.si(value)
     else:
-        decimals = max(0, min(2, width - len(f"{int(size)}") - 2))
+        whole = 0 if size < 1 else len(f"{int(size)}")
+        decimals = max(0, min(2, width - whole - 1 - (value < 0)))
         said = f"{value:.{decimals}f}"
         said = said.replace("0.", ".", 1) if size < 1 and "." in said else said
     said = said.replace("-", "−")

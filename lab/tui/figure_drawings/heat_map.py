@@ -115,7 +115,7 @@ class HeatMapDrawing(FigureDrawing):
         shown_columns = min(columns, max(1, (size.width - self._gutter) // level.width))
         at = cursor if cursor is not None else self.start()
         top, left = window(at[0], shown_rows, rows), window(at[1], shown_columns, columns)
-        drawn: list[Row] = [self._head(look, level, left, shown_columns, cursor)]
+        drawn: list[Row] = [padded(self._head(look, level, left, shown_columns, cursor), size.width)]
         spots: dict[tuple[int, int], Cursor] = {}
         for row in range(top, top + shown_rows):
             for line in range(level.height):
@@ -128,7 +128,7 @@ class HeatMapDrawing(FigureDrawing):
                     spots.update({(start + i, y): (row, column) for i in range(level.width)})
                 drawn.append(padded(cells, size.width))
         more = (shown_rows, shown_columns) != (rows, columns)
-        drawn.append(padded(self._legend(look, scale, more=more), size.width))
+        drawn.append(padded(self._legend(look, scale, size.width, more=more), size.width))
         return Drawing(drawn, spots)
 
     def _head(self, look: FigureLook, level: _Level, left: int, count: int, cursor: Cursor | None) -> Row:
@@ -173,23 +173,27 @@ class HeatMapDrawing(FigureDrawing):
         value = self.figure.values[at[0]][at[1]]
         return short_number(value, level.width - 1) if level.width >= NUMBERS_FROM else ""
 
-    def _legend(self, look: FigureLook, scale: Scale, *, more: bool) -> Row:
+    def _legend(self, look: FigureLook, scale: Scale, width: int, *, more: bool) -> Row:
         """The range in shades, and what rows and columns are."""
         figure, muted = self.figure, look.style("text-muted")
         row: Row = [Segment(" " * self._gutter), Segment(f"{said_number(figure.low)} ", muted)]
+        room = width - self._gutter - LEGEND_STEPS - len(row[1].text)
         for i in range(LEGEND_STEPS):
             share = i / (LEGEND_STEPS - 1)
             share = 2 * share - 1 if figure.diverging else share
             character = scale.character_of_share(share) if look.in_characters else " "
             row.append(Segment(character, scale.style_of_share(share)))
         unit = f" {text.literal(figure.unit)}" if figure.unit else ""
-        row.append(Segment(f" {said_number(figure.high)}{unit}", muted))
         arrows = ("v", ">") if look.ascii_only else ("↓", "→")
-        for arrow, name in zip(arrows, (figure.row_name, figure.column_name), strict=True):
-            if name:
-                row.append(Segment(f"  {arrow} {text.literal(name)}", muted))
-        if more:
-            row.append(Segment("  +", look.style("accent")))
+        named = zip(arrows, (figure.row_name, figure.column_name), strict=True)
+        parts = [(f" {said_number(figure.high)}{unit}", muted)]
+        parts += [("  + more", look.style("accent"))] if more else []
+        parts += [(f"  {arrow} {text.literal(name)}", muted) for arrow, name in named if name]
+        for said, style in parts:
+            if cell_len(said) > room:
+                break
+            row.append(Segment(said, style))
+            room -= cell_len(said)
         return row
 
     def _thumbnail(self, look: FigureLook, level: _Level, scale: Scale, size: Size, cursor: Cursor | None) -> Drawing:

@@ -15,8 +15,11 @@ GAP = 2
 _TITLE = 1
 _LONGEST_TITLE = 46
 """Cells that a title may widen its figure to."""
-_OF_SCREEN = 0.75
-"""What one group of figures takes of a screen at most, where the page is longer than that."""
+_OF_SCREEN, _LARGE_SCREEN = 0.75, 30
+"""What one group of figures takes of a large screen at most, where the page is longer than that."""
+
+
+_MUCH_SHORTER = 0.85
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def lay_out(drawings: Sequence[FigureDrawing], look: FigureLook, width: int, hei
     page = _Page(blocks, width, height)
     levels = [block.levels - 1 for block in blocks]
     if page.bottom(levels) > height:
-        return page.place([page.own_level(block) for block in blocks])[0]
+        return page.place(page.shortened([page.own_level(block) for block in blocks]))[0]
     growing = set(range(len(blocks)))
     while growing:
         for kind in dict.fromkeys(blocks[i].kind for i in sorted(growing)):
@@ -109,9 +112,19 @@ class _Page:
     def own_level(self, block: _Block) -> int:
         """The largest size by which a block leaves some of the screen to others, or else its smallest."""
         alone = _Page([block], self._width, self._height)
-        limit = self._height if len(self._blocks) == 1 else int(self._height * _OF_SCREEN)
+        shared = len(self._blocks) > 1 and self._height >= _LARGE_SCREEN
+        limit = int(self._height * _OF_SCREEN) if shared else self._height
         fitting = (level for level in range(block.levels) if alone.fits([level]) and alone.whole(block, level) <= limit)
         return next(fitting, block.levels - 1)
+
+    def shortened(self, levels: list[int]) -> list[int]:
+        """Smaller sizes for those blocks that make the page much shorter by standing beside others."""
+        for i, block in enumerate(self._blocks):
+            for level in range(levels[i] + 1, block.levels):
+                smaller = [*levels[:i], level, *levels[i + 1 :]]
+                if self.bottom(smaller) <= _MUCH_SHORTER * self.bottom(levels):
+                    levels = smaller
+        return levels
 
     def whole(self, block: _Block, level: int) -> int:
         """How long a block is where nothing of it is cut."""

@@ -16,7 +16,12 @@ from lab.tui.chart_cells import Row
 from lab.tui.figure_drawings.base import Cursor, Drawing, FigureDrawing, FigureLook, Size, padded, said_number
 from lab.tui.run_colours import run_colour
 
-_SIZES = tuple(Size(width, round(width * 0.3) + 4) for width in (190, 150, 120, 92, 76, 60, 46, 34, 26))
+_SIZES = tuple(
+    Size(*size)
+    for size in (
+        (190, 58), (150, 46), (120, 38), (92, 31), (92, 24), (76, 21), (76, 16), (60, 14), (46, 12), (34, 12), (26, 10)
+    )
+)  # fmt: skip
 _HUES = (7, 1, 4, 9, 2, 10, 6, 0)
 """Of the palette of runs, those farthest from each other first."""
 _NEIGHBOURS_DRAWN = 5

@@ -48,6 +48,8 @@ class Scale:
             plain = self._look.colour_system is None
             name = "accent" if share < 0 else "primary" if abs(share) > 0.25 else "text-muted"
             return Style() if plain else Style(color=colours.get(name, "default"))
+        if self._look.colour_system == "256":
+            return _shade_of_256(round(share * LEVELS), dark=self._look.dark)
         return _shade(
             round(share * LEVELS), colours["background"], colours["primary"], colours["accent"], colours["foreground"]
         )
@@ -79,6 +81,23 @@ def _shade(level: int, background: str, high: str, low: str, strongest: str) -> 
     else:
         colour = blend(strongest, hue, 0.75 * (share - 0.6) / 0.4)
     return Style(color=_readable_on(colour, background, strongest), bgcolor=colour)
+
+
+_STEPS_OF_256 = (0x5F, 0x87, 0xAF, 0xD7, 0xFF)
+"""How bright each of the red, green and blue of 256 colours can be, beside 0."""
+
+
+@lru_cache(maxsize=256)
+def _shade_of_256(level: int, *, dark: bool) -> Style:
+    """Blues that rise evenly, reds below zero, all of them among the 256: tones between would become any others."""
+    pure = [(0, 0, step) for step in _STEPS_OF_256]
+    pale = [(step, step, 0xFF) for step in _STEPS_OF_256]
+    ladder = [(0x1C, 0x1C, 0x1C), *pure, *pale] if dark else [(0xEE, 0xEE, 0xEE), *pale[-2::-1], *pure[::-1]]
+    red, green, blue = ladder[min(len(ladder) - 1, abs(level) * len(ladder) // LEVELS)]
+    if level < 0:
+        red, blue = blue, red
+    colour = f"#{red:02x}{green:02x}{blue:02x}"
+    return Style(color=_readable_on(colour, "#000000", "#ffffff"), bgcolor=colour)
 
 
 def _readable_on(colour: str, background: str, foreground: str) -> str:

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from lab.store.run_store import RunRow
 
 REDRAWS_A_SECOND = 20
-_TOLD = {"data": "dataset"}
-"""Views whose meaning in the glossary goes by another name."""
 
 
 class InspectScreen(InspectActions):
@@ -53,7 +51,7 @@ class InspectScreen(InspectActions):
         with Horizontal(id="inspect-body"):
             with Vertical(id="inspect-left"):
                 yield ViewList(id="views")
-                yield ModelLists(id="model-lists", title="Runs", on_enter="look")
+                yield ModelLists(id="model-lists", title="Runs", on_enter="look", name_width=16)
             with Vertical(id="inspect-right"), Horizontal(id="inspect-pages"):
                 for name, view in (("first", FIRST), ("second", SECOND)):
                     with Vertical(id=name, classes="inspect-page"):
@@ -123,16 +121,17 @@ class InspectScreen(InspectActions):
 
     def pointed_at(self) -> list[str]:
         """The view under the cursor."""
-        return [self.view.name, _TOLD.get(self.view.name, "")]
+        return [self.view.name, self.run.stage if self.run else ""]
 
     def in_view(self) -> list[str]:
         """The numbers of the views."""
-        return ["entropy", "explained", "knocked out", "interval", "surprise", "choices", "best, last"]
+        return ["entropy", "mean distance", "explained", "probability", "interval", "surprise", "choices", "best, last"]
 
     def shown(self) -> list[Shown]:
         """The page and its current figure, then the run."""
-        views = [view for view in self.query(PageView) if view.page is not None and view.display]
-        documents = [each for view in views if view.page for each in of_page(view.page, view.current)]
+        names = (FIRST, SECOND) if self.has_beside else (FIRST,)
+        views = [self.query_one(f"#{name}", PageView) for name in names]
+        documents = [each for view in views if view.page is not None for each in of_page(view.page, view.current)]
         return documents + (of_run(self.run) if self.run is not None else [])
 
     # Showing it
@@ -211,12 +210,12 @@ class InspectScreen(InspectActions):
         muted = look.colour("text-muted")
         if reason := self.why_nothing(name, run):
             return None, Text(reason, muted)
+        alike = before is not None and run is not None and (before.view, before.run_id) == (self.view.name, run.id)
+        kept = before if alike else None  # another checkpoint's page, or another prompt's, until this one is there
         if asked is None:
-            return None, Text()
+            return kept, Text()
         if asked.page is not None:
             return asked.page, Text()
-        same = before is not None and run is not None and before.view == self.view.name
-        kept = before if same and before is not None and run is not None and before.run_id == run.id else None
         if asked.state == "failed":
             said = Text(f"✗ {text.literal(asked.problem)}", look.colour("error"))
             said.append("\nr asks again", muted)

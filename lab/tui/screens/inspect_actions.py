@@ -11,7 +11,7 @@ from lab.datasets.tokenizer import visible
 from lab.inference.figures import Choice, Page
 from lab.inference.protocol import InspectRequest
 from lab.inference.views import InspectOptions, View
-from lab.tui.inspecting import Inspecting, KeptPages, PageKey, meant, options_read
+from lab.tui.inspecting import COMPARING, Inspecting, KeptPages, PageKey, meant, options_read
 from lab.tui.screens.inspect_pages import FIRST, SECOND, InspectPages
 from lab.tui.widgets.page_view import PageView
 from lab.tui.widgets.question_line import Question, QuestionLine
@@ -61,7 +61,7 @@ class InspectActions(InspectPages):
     @property
     def has_beside(self) -> bool:
         """Whether a second page is shown; some views set both models on one page."""
-        return self.beside is not None and "other" not in self.view.options
+        return self.beside is not None and self.view.name not in COMPARING
 
     @property
     def active(self) -> bool:

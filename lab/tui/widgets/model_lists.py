@@ -22,8 +22,6 @@ from lab.tui.widgets.run_columns import Look
 if TYPE_CHECKING:
     from lab.store.run_store import CheckpointRow, RunRow
 
-_NAME_WIDTH = 17
-
 
 class _Choice(FreshClicks):
     """A list whose cursor alone chooses; enter does what its screen has it do, a click does not."""
@@ -50,9 +48,16 @@ class ModelLists(Vertical):
     class CheckpointChosen(Message):
         """Another checkpoint is under the cursor."""
 
-    def __init__(self, *, id: str, title: str = "Runs with a checkpoint", on_enter: str = "write") -> None:  # noqa: A002
+    def __init__(
+        self,
+        *,
+        id: str,  # noqa: A002 (Textual's name)
+        title: str = "Runs with a checkpoint",
+        on_enter: str = "write",
+        name_width: int = 17,
+    ) -> None:
         super().__init__(id=id)
-        self._title, self._entered = title, on_enter
+        self._title, self._entered, self._name_width = title, on_enter, name_width
         self._rows: tuple[tuple[str, str], ...] = ()
         self._checkpoints: tuple[tuple[str, str], ...] = ()
 
@@ -87,9 +92,18 @@ class ModelLists(Vertical):
             return
         self._rows = rows
         options = [
-            Option(_run_text(run, look, beside=run.id == beside, dimmed=run.id in dimmed), id=run.id) for run in runs
+            Option(self._run_text(run, look, beside=run.id == beside, dimmed=run.id in dimmed), id=run.id)
+            for run in runs
         ]
         self._replace("#models", options)
+
+    def _run_text(self, run: RunRow, look: Look, *, beside: bool, dimmed: bool) -> Text:
+        said = Text(no_wrap=True)
+        said.append("‖" if beside else "–" if dimmed else "•", look.colour_of(run.id))
+        name = text.clip(text.literal(run.name), self._name_width)
+        said.append(f" {name:<{self._name_width}}", look.colour("text-muted") if dimmed else "")
+        said.append(f" {text.loss(run.val_loss):>6}", look.colour("text-muted"))
+        return said
 
     def show_checkpoints(self, run: RunRow | None, rows: Sequence[CheckpointRow]) -> None:
         """Lists the checkpoints of the run: best, last, and every step that was kept, the last first."""
@@ -134,15 +148,6 @@ class ModelLists(Vertical):
     def _moved(self, event: OptionList.OptionHighlighted) -> None:
         event.stop()
         self.post_message(self.RunChosen() if event.option_list.id == "models" else self.CheckpointChosen())
-
-
-def _run_text(run: RunRow, look: Look, *, beside: bool, dimmed: bool = False) -> Text:
-    said = Text(no_wrap=True)
-    said.append("‖" if beside else "–" if dimmed else "•", look.colour_of(run.id))
-    name = text.clip(text.literal(run.name), _NAME_WIDTH)
-    said.append(f" {name:<{_NAME_WIDTH}}", look.colour("text-muted") if dimmed else "")
-    said.append(f" {text.loss(run.val_loss):>6}", look.colour("text-muted"))
-    return said
 
 
 def _checkpoints(run: RunRow | None, rows: Sequence[CheckpointRow]) -> tuple[tuple[str, str], ...]:

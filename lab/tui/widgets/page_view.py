@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from rich.segment import Segment
 from rich.text import Text
 from textual import events
+from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
@@ -41,8 +42,13 @@ class _Drawn:
     height: int = 0
 
 
-class PageView(ScrollView, can_focus=True):
-    """Draws a page, all figures or the current one alone; the screen moves the cursor."""
+class PageView(ScrollView, can_focus=True, inherit_bindings=False):
+    """Draws a page, all figures or the current one alone; the screen moves the cursor, so arrows do not scroll."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("pageup", "page_up", show=False),
+        Binding("pagedown", "page_down", show=False),
+    ]
 
     BORDER_TITLE = "Page"
 
