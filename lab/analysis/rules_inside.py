@@ -141,7 +141,9 @@ def peaked_attention(seen: Seen) -> Finding | None:
         f"its entropy is {worst.means[0]:.0%} of the largest possible at step {int(worst.steps[0]):,}",
         worst.tensor,
         int(worst.steps[0]),
-        "divide q·k by sqrt(d): --set 'attention_scale=1/sqrt(d)'",
+        "divide q·k by sqrt(d): --set 'attention_scale=1/sqrt(d)'"
+        if seen.config.attention_scale != "1/sqrt(d)"
+        else "keep what attention reads at its size: --set norm=pre, or --set qk_norm=true",
     )
 
 

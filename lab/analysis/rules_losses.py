@@ -35,6 +35,7 @@ def first_loss(seen: Seen) -> Finding | None:
     guessing = math.log(seen.vocabulary_size)
     if not seen.from_start or not len(steps) or steps[0] > 1 or val[0] <= guessing + FIRST_LOSS_ABOVE_GUESSING:
         return None
+    unnormed = seen.config.residual and seen.config.norm == "none"  # each skip adds to what the last layer reads
     logits = next((of for of in seen.of_kind("activations") if of.tensor == "head"), None)
     spread = f"; its logits deviate by {logits.stds[0]:.1f}" if logits is not None and len(logits) else ""
     return Finding(
@@ -43,7 +44,8 @@ def first_loss(seen: Seen) -> Finding | None:
         f"val at step {steps[0]:,} is {val[0]:.2f}, ln V is {guessing:.2f}{spread}",
         "head",
         int(steps[0]),
-        "scale it down: --set last_layer_scale=0.1",
+        "scale it down: --set last_layer_scale=0.1"
+        + (", or keep what it reads at its size: --set norm=pre" if unnormed else ""),
     )
 
 

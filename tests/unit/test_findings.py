@@ -246,6 +246,26 @@ def test_a_remedy_is_one_that_the_config_can_take(settings: dict[str, Any], shar
     assert remedy in found.remedy
 
 
+@pytest.mark.parametrize(
+    ("stage", "settings", "remedy"),
+    [
+        ("layernorm", {"attention_scale": "none"}, "--set 'attention_scale=1/sqrt(d)'"),
+        ("residual", {"layers": 8}, "--set norm=pre, or --set qk_norm=true"),
+    ],
+)
+def test_what_helps_peaked_attention_is_what_is_amiss(stage: str, settings: dict[str, Any], remedy: str) -> None:
+    heads = [OneTensor("blocks.7.attention.head.0", "attention-entropy", {"means": [0.5]})]
+    [found] = findings(seen(stage_config(stage, settings=settings), histograms=heads))
+    assert remedy in found.remedy
+
+
+def test_a_residual_stream_without_norms_is_named_where_the_first_loss_is_high() -> None:
+    [found] = findings(seen(stage_config("residual", settings={"layers": 8}), metrics=curves([9.0], [9.0])))
+    assert (
+        found.remedy == "scale it down: --set last_layer_scale=0.1, or keep what it reads at its size: --set norm=pre"
+    )
+
+
 def test_a_layer_behind_dropout_is_counted_right() -> None:
     layers = [OneTensor(f"hidden.{place}", "activations", {"saturated": [share]}) for place, share in ((1, 0), (4, 1))]
     [found] = findings(seen(stage_config("mlp", settings={"dropout": 0.1}), histograms=layers))
