@@ -215,12 +215,17 @@ STAGES: tuple[Stage, ...] = (
 )
 
 STAGES_BY_NAME: dict[str, Stage] = {stage.name: stage for stage in STAGES}
+UNTRAINED = ("guessing-evenly", "bigram-by-counting")
+"""What stands at the foot of the ladder and has nothing to train."""
 
 
 def find_stage(name: str) -> Stage:
     """The stage of that name. Raises `ConfigError` with the near miss."""
     if name in STAGES_BY_NAME:
         return STAGES_BY_NAME[name]
+    if name.strip().lower().replace(" ", "-") in UNTRAINED:
+        trained = ", ".join(STAGES_BY_NAME)
+        raise ConfigError(f"'{name}' does not train: stages are compared with it; train one of: {trained}")
     near = difflib.get_close_matches(name, STAGES_BY_NAME, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"one of: {', '.join(STAGES_BY_NAME)}"
     raise ConfigError(f"unknown stage '{name}': {hint}")

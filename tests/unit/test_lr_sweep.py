@@ -328,7 +328,7 @@ def test_a_flat_sweep_says_why_there_is_no_suggestion(lab: Callable[..., Any], p
         (("bigram", "--seeds", "0"), "seeds 0"),
         (("bigram", "--method", "guess"), "--method guess: must be 'ramp' or 'runs'"),
         (("bigrm",), "did you mean 'bigram'"),
-        (("guessing-evenly",), "unknown stage 'guessing-evenly'"),
+        (("guessing-evenly",), "'guessing-evenly' does not train"),
         (("bigram", "--set", "lr=0.1"), "--from and --to"),
         (("bigram", "--set", "steps=100"), "--steps"),
         (("bigram", "--set", "warmup_steps=500", "--method", "runs"), "warmup_steps=500 must be below steps=200"),
