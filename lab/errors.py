@@ -56,6 +56,10 @@ class StorageError(StoreError):
     """The disk is full, read-only or failing: what is stored is whole, and more is when there is room."""
 
 
+class DatabaseLockedError(StoreError):
+    """Another program has held the database for longer than a person would wait; who trains goes on waiting."""
+
+
 class RunNotFoundError(UsageError):
     """No run, or more than one, goes by that id or name."""
 

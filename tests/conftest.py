@@ -24,6 +24,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds the options that run the long tests too."""
     parser.addoption("--full", action="store_true", help="run the tests that take long, too")
     parser.addoption("--longest", action="store_true", help="run those too that take the better part of an hour")
+    parser.addoption("--storm", type=int, metavar="N", help="kill N processes in tests/faults, rather than a few")
+    parser.addoption("--storm-seed", type=int, default=1, metavar="S", help="which storm; the same comes again")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

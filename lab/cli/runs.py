@@ -158,6 +158,7 @@ def _print(store: RunStore, run: RunRow) -> None:
     from lab.cli.compare import said_of_looks
     from lab.cli.lr_find import reading_lines
     from lab.reports.run_findings import findings_of
+    from lab.store.location import run_log
     from lab.store.test_looks import looks_at
     from lab.text import literal
 
@@ -189,3 +190,6 @@ def _print(store: RunStore, run: RunRow) -> None:
         for event in events:
             at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.at))
             print(f"  {at}  step {event.step:,}  {literal(event.text)}")
+    written = run_log(store.database.path, run.id)
+    if written.is_file() and written.stat().st_size:
+        print(f"\nwhat its trainers wrote besides: {literal(str(written))}")

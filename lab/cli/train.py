@@ -148,6 +148,7 @@ def train_claimed(store: RunStore, run: RunRow, vocabulary_size: int) -> None:
     from lab.queue.slots import cores, threads_for
     from lab.queue.trainer_process import train_claimed_run
     from lab.store import lifecycle
+    from lab.store.engine import once_unlocked
     from lab.store.storage import hold_reserve
 
     claimed = lifecycle.claim_for_command(store, run.id)
@@ -166,7 +167,7 @@ def train_claimed(store: RunStore, run: RunRow, vocabulary_size: int) -> None:
             lifecycle.attempt_failed(store, run.id, claimed.attempt, str(error), for_good=True)
             raise
         else:
-            lifecycle.end(store, run.id, claimed.attempt, outcome.status, outcome.error)
+            once_unlocked(lambda: lifecycle.end(store, run.id, claimed.attempt, outcome.status, outcome.error))
 
 
 def _paused_for_storage(store: RunStore, run: RunRow, reason: str) -> StorageError:

@@ -23,8 +23,11 @@ class Failure:
     storage: bool = False
 
 
-def train(database: Path, run_id: str, threads: int, beats: Beats, worker: Connection) -> None:
+def train(database: Path, run_id: str, attempt: int, threads: int, beats: Beats, worker: Connection) -> None:
     """What a trainer process does. It comes from a fork server that has loaded all of this already."""
+    from lab.queue.trainer_log import output_kept
     from lab.queue.trainer_process import trainer_main
+    from lab.store.location import run_log
 
-    trainer_main(database, run_id, threads, beats, worker)
+    with output_kept(run_log(database, run_id)):
+        trainer_main(database, run_id, attempt, threads, beats, worker)

@@ -27,6 +27,7 @@ from lab.models.own import explained, prints_told
 from lab.queue.attempt import Beats, Failure
 from lab.queue.requests import dataset_of
 from lab.store import lifecycle
+from lab.store.engine import once_unlocked
 from lab.store.lr_sweeps import keep_result, stored_sweep
 from lab.store.recorder import RunRecorder, begin_attempt
 from lab.store.run_store import RunRow, RunStore
@@ -57,9 +58,10 @@ def train_claimed_run(
     own = newest_complete_checkpoint(store, run)
     parent = _parent_checkpoint(store, run) if own is None and run.parent_id else None
     from_step = own.state.step if own else parent.state.step if parent else 0
-    begin_attempt(store, run.id, run.attempt, own.state.step if own else 0)
+    own_step, seconds = (own.state.step, own.state.seconds) if own else (0, 0.0)
+    once_unlocked(lambda: begin_attempt(store, run.id, run.attempt, own_step, seconds), beat)
     if sweep is not None:
-        keep_result(store, run.id, run.attempt, None)
+        once_unlocked(lambda: keep_result(store, run.id, run.attempt, None), beat)
     recorder = RunRecorder(store, run.id, run.attempt, run.steps, beat=beat, on_progress=on_progress)
     try:
         on_recorder(recorder)
@@ -93,12 +95,12 @@ def train_claimed_run(
         evenly = guessing_evenly(dataset.vocabulary_size)
         spec = training.sweep
         reading = read_sweep(spec.learning_rates, training.losses, evenly, method=spec.method)
-        keep_result(store, run.id, run.attempt, reading.document())
+        once_unlocked(lambda: keep_result(store, run.id, run.attempt, reading.document()), beat)
     return outcome
 
 
-def trainer_main(database: Path, run_id: str, threads: int, beats: Beats, worker: Connection) -> None:
-    """What a trainer process does: trains its run, says how that ended, and dies with its worker."""
+def trainer_main(database: Path, run_id: str, attempt: int, threads: int, beats: Beats, worker: Connection) -> None:
+    """What a trainer process does: makes its attempt at a run, says how that ended, and dies with its worker."""
     for number in (signal.SIGINT, signal.SIGHUP):  # these reach the whole terminal; the worker decides
         signal.signal(number, signal.SIG_IGN)
     recorders: list[RunRecorder] = []
@@ -121,14 +123,17 @@ def trainer_main(database: Path, run_id: str, threads: int, beats: Beats, worker
             recorder.ask("pause")
 
     try:
-        store = RunStore.open(database)
+        store = once_unlocked(lambda: RunStore.open(database), count_beat)
         run = store.run(run_id)
+        if run.attempt != attempt:  # it has been so slow to start that its worker is dead, and the next has come by
+            raise AttemptLostError(f"attempt {attempt} at run {run_id} has been taken over")
         outcome = train_claimed_run(store, run, threads, beat=count_beat, on_recorder=watch)
         if interrupted.is_set() and outcome.status == "paused":
             then = "begins again" if run.kind == LR_SWEEP else "goes on from there"
-            lifecycle.requeue(store, run.id, run.attempt, f"interrupted at step {outcome.step:,}; it {then}")
+            said = f"interrupted at step {outcome.step:,}; it {then}"
+            once_unlocked(lambda: lifecycle.requeue(store, run.id, run.attempt, said), count_beat)
         else:
-            lifecycle.end(store, run.id, run.attempt, outcome.status, outcome.error)
+            once_unlocked(lambda: lifecycle.end(store, run.id, run.attempt, outcome.status, outcome.error), count_beat)
     except AttemptLostError:
         return
     except StorageError as error:

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from lab.errors import StorageError, StoreError, WorkerError
+from lab.errors import ConfigError, DatabaseLockedError, StorageError, StoreError, WorkerError
 from lab.queue.attempt import Failure, train
 from lab.queue.file_lock import FileLock
 from lab.queue.requests import pause_orphans
@@ -31,8 +31,12 @@ from lab.store.storage import hold_reserve
 STALL_SECONDS = 60.0
 """How long a trainer's counter may stand still before the trainer is taken for hung and killed."""
 FIRST_BEAT_SECONDS = 300.0
-"""The same before its first beat: torch may come from a cold disk."""
+"""The same before its first beat, as torch may come from a cold disk, and where a model is compiled in mid-run."""
 _POLL_SECONDS = 0.1
+_LONGEST_LOOK = 1.0
+"""Seconds without a beat that one look may count: where more have passed, the worker itself stood still, or slept."""
+_LONGEST_DELAY = 60.0
+"""Before a trainer is started again where starting one failed."""
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _PRELOADED = ["torch", "torch._dynamo", "safetensors.torch", "lab.queue.attempt", "lab.queue.trainer_process"]
 
@@ -47,7 +51,9 @@ class Trainer:
     pipe: Connection
     beats: Any
     last_beat: int = 0
-    last_change: float = field(default_factory=time.monotonic)
+    last_look: float = field(default_factory=time.monotonic)
+    still: float = 0.0
+    """Seconds since its last beat, as its worker has seen them pass."""
     stalled: bool = False
     told_to_end: bool = False
     failure: Failure | None = None
@@ -76,6 +82,7 @@ class Worker:
         self._ending = False
         self._context = _context()
         self._last_version: int | None = None
+        self._delay = self._next_start = 0.0
         self._file = _identity(store.database.path)
         store.data_version()  # its connection keeps the file, so that no other takes its number when it is deleted
 
@@ -120,17 +127,24 @@ class Worker:
                     self._turn()
             except StorageError as error:
                 self._hold(str(error))
+            except DatabaseLockedError as error:  # it is asked again, with the next look
+                self._say(f"{error}; what is trained waits until then")
             if self._trainers or self._storage.held:
                 last_busy = time.monotonic()
             if not self._trainers:
                 idle = idle_seconds is not None and time.monotonic() - last_busy > idle_seconds
-                if self._ending or (not self._storage.held and (until_empty or idle)):
+                if self._ending or (not self._owes_anything() and (until_empty or idle)):
                     return
             pipes: list[Any] = [trainer.process.sentinel for trainer in self._trainers]
             if pipes:
                 wait(pipes, timeout=_POLL_SECONDS)
             else:
                 time.sleep(_POLL_SECONDS)
+
+    def _owes_anything(self) -> bool:
+        """Whether something is still to be done that could not be done yet."""
+        held = self._storage.held or time.monotonic() < self._next_start
+        return held or bool(self._unfiled) or not self._recovered
 
     def _turn(self) -> None:
         """Files what has ended, and starts what waits. Raises `StorageError` where the disk does not take it."""
@@ -195,16 +209,20 @@ class Worker:
     def _start_waiting(self) -> None:
         """Starts runs in the order of the queue while slots are free; a large one waits until it has its threads."""
         version = self._store.data_version()
-        if version == self._last_version or self._free() <= 0:
+        if version == self._last_version or self._free() <= 0 or time.monotonic() < self._next_start:
             return
         waiting = [] if lifecycle.queue_paused(self._store) else lifecycle.waiting_runs(self._store)
         for run in waiting:
-            threads = min(self._threads(run), self._slots)
+            try:
+                threads = min(self._threads(run), self._slots)
+            except (ConfigError, ValueError) as error:  # what is stored of it makes no sense: that run alone fails
+                self._refuse(run, str(error))
+                continue
             if threads > self._free() or self._ending:
                 break
             claimed = lifecycle.claim(self._store, run.id)
-            if claimed is not None:
-                self._start(claimed, threads)
+            if claimed is not None and not self._start(claimed, threads):
+                break
         else:
             self._last_version = version
 
@@ -215,19 +233,37 @@ class Worker:
         facts = self._store.dataset(run.dataset_sha256, run.dataset_kind)
         return run.threads or threads_for(run.config, len(facts.vocabulary) if facts else 1, self._slots)
 
-    def _start(self, run: RunRow, threads: int) -> None:
+    def _refuse(self, run: RunRow, reason: str) -> None:
+        claimed = lifecycle.claim(self._store, run.id)
+        if claimed is not None:
+            lifecycle.attempt_failed(self._store, run.id, claimed.attempt, reason, for_good=True)
+            self._say(f"{run.name} ({run.id}): failed: {reason}")
+
+    def _start(self, run: RunRow, threads: int) -> bool:
+        """Starts a trainer; where there is none to be had, its run waits again, and the worker for a while."""
         ours, theirs = self._context.Pipe()
         beats = self._context.Value("Q", 0, lock=False)
         process = self._context.Process(
             target=train,
-            args=(self._store.database.path, run.id, threads, beats, theirs),
+            args=(self._store.database.path, run.id, run.attempt, threads, beats, theirs),
             name=f"lab trainer {run.name}",
             daemon=True,
         )
-        process.start()
-        theirs.close()
+        try:
+            process.start()
+        except (OSError, EOFError) as error:  # no memory for a process, or the fork server has just been killed
+            self._delay = min(_LONGEST_DELAY, max(_POLL_SECONDS, 2 * self._delay))
+            self._next_start = time.monotonic() + self._delay
+            reason = f"no trainer could be started ({type(error).__name__}: {error}); it is tried again"
+            lifecycle.requeue(self._store, run.id, run.attempt, reason)
+            self._say(f"{run.name} ({run.id}): {reason}")
+            return False
+        finally:
+            theirs.close()
+        self._delay = 0.0
         self._trainers.append(Trainer(run, threads, process, ours, beats))
         self._say(f"{run.name} ({run.id}): training, {run.steps:,} steps")
+        return True
 
     def _reap(self) -> None:
         """Hears what trainers say, kills those that stand still, and takes in those that have ended."""
@@ -237,21 +273,26 @@ class Worker:
                 continue
             trainer.process.join()
             self._hear(trainer)
-            self._trainers.remove(trainer)
             trainer.pipe.close()
             self._last_version = None
             self._unfiled.append(trainer)
 
     def _watch(self, trainer: Trainer) -> None:
         self._hear(trainer)
+        now = time.monotonic()
+        passed, trainer.last_look = min(now - trainer.last_look, _LONGEST_LOOK), now
         if trainer.beats.value != trainer.last_beat:
-            trainer.last_beat, trainer.last_change = trainer.beats.value, time.monotonic()
-        elif time.monotonic() - trainer.last_change > self._patience(trainer):
+            trainer.last_beat, trainer.still = trainer.beats.value, 0.0
+            return
+        trainer.still += passed
+        if trainer.still > self._patience(trainer):
             trainer.stalled = True
             trainer.process.kill()
 
     def _patience(self, trainer: Trainer) -> float:
-        return self._stall_seconds if trainer.last_beat else max(self._stall_seconds, FIRST_BEAT_SECONDS)
+        if trainer.last_beat and not trainer.run.config.compile:
+            return self._stall_seconds
+        return max(self._stall_seconds, FIRST_BEAT_SECONDS)
 
     def _hear(self, trainer: Trainer) -> None:
         try:
@@ -275,7 +316,7 @@ class Worker:
         if trainer.failure is not None:
             reason, for_good = trainer.failure.reason, trainer.failure.for_good
         elif trainer.stalled:
-            reason, for_good = f"the trainer stood still for {self._stall_seconds:.0f} s and was killed", False
+            reason, for_good = f"the trainer stood still for {self._patience(trainer):.0f} s and was killed", False
         elif exit_code:
             reason, for_good = f"the trainer died ({_said_of_exit(exit_code)})", False
         else:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from lab.errors import NotADatabaseError, StoreError
+from lab.errors import DatabaseLockedError, NotADatabaseError, StoreError
 from lab.store.location import check_path, files_folder
 from lab.store.migrations import BUSY_TIMEOUT_SECONDS, damaged, migrate, said_plainly
 from lab.store.schema import APPLICATION_ID
@@ -24,6 +24,7 @@ LARGEST_CHECKED = 4 * 2**20
 """Bytes of a database that is looked through whole whenever it is opened; that takes some hundredths of a second."""
 LARGEST_VALUE = 64 * 2**20
 """Bytes of a text in a database; none of lab's comes near it, and a stranger's would fill the memory."""
+_Answer = TypeVar("_Answer")
 
 
 class Database:
@@ -57,6 +58,18 @@ class Database:
         """Lets go of every connection."""
         for engine in (self.writer, self.durable, self.reader):
             engine.dispose()
+
+
+def once_unlocked(write: Callable[[], _Answer], while_locked: Callable[[], object] = lambda: None) -> _Answer:
+    """Does what writes, however long another program holds the database: what trains has nobody to tell, and can wait.
+
+    Every so often, as long as a connection waits by itself, `while_locked` is called.
+    """
+    while True:
+        try:
+            return write()
+        except DatabaseLockedError:
+            while_locked()
 
 
 def _prepare_file(path: Path) -> None:

@@ -69,6 +69,11 @@ def run_lock(database: Path, run_id: str) -> Path:
     return run_folder(database, run_id) / "trainer.lock"
 
 
+def run_log(database: Path, run_id: str) -> Path:
+    """Where the trainers of a run leave what they, and the libraries in them, write: warnings, and crashes."""
+    return run_folder(database, run_id) / "trainer.log"
+
+
 def dataset_library(database: Path) -> Path:
     """The folder of datasets that were added by name."""
     return files_folder(database) / "datasets"

@@ -11,7 +11,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from lab import __version__
-from lab.errors import DamagedDatabaseError, StoreError
+from lab.errors import DamagedDatabaseError, DatabaseLockedError, StoreError
 from lab.store.migration_steps import MIGRATIONS, Migration
 from lab.store.schema import APPLICATION_ID, SCHEMA_VERSION, Base
 from lab.store.storage import storage_error
@@ -64,7 +64,7 @@ def said_plainly(path: Path, error: BaseException) -> StoreError:
     said = str(error)
     if isinstance(error, sqlite3.OperationalError):
         if "locked" in said:
-            return StoreError(
+            return DatabaseLockedError(
                 f"database {path} was locked by another program for {BUSY_TIMEOUT_SECONDS} seconds; end that one first"
             )
         if "no such" not in said:

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 from lab.config.diagnostics import Edges, Kind, Reading
 from lab.errors import AttemptLostError, LabError, StoreError
+from lab.store.engine import once_unlocked
 from lab.store.histograms import MergedHistogram, snapshot_bucket
 from lab.store.location import run_folder
 from lab.store.run_store import RunStore, run_table
@@ -234,7 +235,7 @@ class RunRecorder:
         while (job := self._jobs.get()) is not None:
             try:
                 if self._failure is None:
-                    job()
+                    once_unlocked(job, self._beat)
             except LabError as error:
                 self._failure = error
             except Exception as error:  # noqa: BLE001 (whatever it is, the next call raises it; this thread must go on)
@@ -321,16 +322,16 @@ class RunRecorder:
             remove_checkpoint(root, self._run_id, old)
 
 
-def begin_attempt(store: RunStore, run_id: str, attempt: int, from_step: int) -> None:
+def begin_attempt(store: RunStore, run_id: str, attempt: int, from_step: int, seconds: float = 0.0) -> None:
     """Deletes what lost attempts recorded after the step that this one goes on from; all of it where that is 0.
 
-    Raises `AttemptLostError` where the attempt is not the run's.
+    `seconds` is what the run had taken by that step. Raises `AttemptLostError` where the attempt is not the run's.
     """
     c = run_table.c
     with store.database.durable.begin() as connection:
         owned = sa.update(run_table).where(c.id == run_id, c.attempt == attempt, c.status == "training")
         best = {name: sa.case((c.best_step <= from_step, c[name])) for name in ("best_val_loss", "best_step")}
-        if not connection.execute(owned.values(step=from_step, **best)).rowcount:
+        if not connection.execute(owned.values(step=from_step, seconds=seconds, **best)).rowcount:
             raise AttemptLostError(f"attempt {attempt} at run {run_id} has been taken over")
         metrics = sa.select(Metric.id).where(Metric.run_id == run_id)
         after = Point.step > from_step if from_step else sa.true()

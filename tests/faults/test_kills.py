@@ -21,6 +21,7 @@ from processes import (
     assert_same,
     eventually,
     lab,
+    laboratory,
     left_behind,
     start_lab,
     the_trainer,
@@ -29,22 +30,12 @@ from processes import (
 
 from lab.queue.requests import start_worker, stop_worker, worker_pid
 from lab.store import lifecycle
-from lab.store.run_store import RunStore
+from tests.conftest import PROSE
 
-PROSE = "To be, or not to be: that is the question.\nWhether 'tis nobler in the mind to suffer\n" * 40
 # Some seconds, with everything in it that must be kept for a run to go on exactly: dropout, momentum, a schedule.
 RUN = {"steps": 800, "eval_every": 50, "dropout": 0.1, "schedule": "cosine", "warmup_steps": 100}
 # As long, but without an evaluation, and so without a checkpoint, before its end.
 BARE_RUN = RUN | {"eval_every": 800, "seed": 2}
-
-
-def laboratory(folder: Path) -> Iterator[Laboratory]:
-    text = folder / "prose.txt"
-    text.write_text(PROSE)
-    store = RunStore.open(folder / "runs.db")
-    yield Laboratory(store, text)
-    stop_worker(folder / "runs.db")
-    store.close()
 
 
 @pytest.fixture
@@ -194,6 +185,17 @@ def test_a_worker_told_to_end_puts_its_runs_back_at_the_head_of_the_queue(
     assert alone.wait_for(training, "finished").failures == 0
     assert_same(alone.store, training, undisturbed)
     alone.wait_for(waits, "finished")
+
+
+def test_a_worker_in_a_terminal_that_closes_ends_orderly(alone: Laboratory) -> None:
+    run_id = alone.add(**RUN | {"steps": 100_000})
+    process, terminal = in_a_terminal("worker", "--db", str(alone.path))
+    alone.wait_for_checkpoint(run_id)
+    os.close(terminal)
+    assert process.wait(timeout=60) == 0
+    run = alone.store.run(run_id)
+    assert (run.status, run.failures) == ("queued", 0)
+    assert any(row.kind == "complete" and row.step == run.step for row in alone.store.checkpoints(run_id))
 
 
 def test_a_worker_whose_database_is_deleted_ends(alone: Laboratory) -> None:

@@ -306,6 +306,15 @@ def test_going_on_keeps_a_best_step_before_the_checkpoint(store: RunStore, run: 
     assert (store.run(run.id).best_step, store.run(run.id).best_val_loss) == (10, 1.5)
 
 
+def test_going_on_takes_up_the_time_where_the_checkpoint_had_it(
+    store: RunStore, run: RunRow, record: RunRecorder
+) -> None:
+    record.progress(step=19, seconds=3600.0)
+    record.close()
+    begin_attempt(store, run.id, lose(store, run).attempt, 10, seconds=60.0)
+    assert store.run(run.id).seconds == 60.0
+
+
 def test_starting_over_forgets_the_first_step_too(store: RunStore, run: RunRow, record: RunRecorder) -> None:
     record.log("train/loss", 0, [1.0, 2.0])
     record.sample(0, "before training")
