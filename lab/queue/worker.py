@@ -273,6 +273,7 @@ class Worker:
                 continue
             trainer.process.join()
             self._hear(trainer)
+            self._trainers.remove(trainer)
             trainer.pipe.close()
             self._last_version = None
             self._unfiled.append(trainer)

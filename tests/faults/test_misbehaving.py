@@ -27,9 +27,15 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
 
 @pytest.fixture(scope="module")
 def worker(shared: Laboratory) -> Iterator[psutil.Process]:
-    """The worker that has to bear it all."""
-    with shared.worker("misbehaving") as process:
+    """The worker that has to bear it all; one that hangs would have to hang for a minute."""
+    with shared.worker("misbehaving", stall_seconds=60.0) as process:
         yield process
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[Laboratory]:
+    """A database for one test, which starts its own worker."""
+    yield from laboratory(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -62,14 +68,14 @@ def test_a_run_that_breaks_fails_alone_with_its_reason(
         assert log.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("seed", [104, 105], ids=["stopped", "asleep"])
-def test_a_run_that_hangs_is_killed_and_fails_alone(shared: Laboratory, worker: psutil.Process, seed: int) -> None:
-    hangs, beside = shared.add("bigram", seed=seed, **RUN), shared.add("bigram", **RUN)
-    assert shared.wait_for(beside, "finished").attempt == 1
-    run = shared.wait_for(hangs, "failed")
-    assert run.error == "the trainer stood still for 3 s and was killed"
-    assert run.attempt == lifecycle.FAILURES_ALLOWED
-    eventually(lambda: not trainers(worker), "the last trainer's end")
+def test_runs_that_hang_are_killed_and_fail_alone(alone: Laboratory) -> None:
+    with alone.worker("misbehaving") as worker:
+        stopped, asleep, beside = (alone.add("bigram", seed=seed, **RUN) for seed in (104, 105, 1))
+        for run_id in (stopped, asleep):
+            run = alone.wait_for(run_id, "failed")
+            assert run.error == "the trainer stood still for 3 s and was killed"
+        alone.wait_for(beside, "finished")
+        eventually(lambda: not trainers(worker), "the last trainer's end")
 
 
 def test_a_run_that_gives_no_more_numbers_has_diverged_and_is_kept(shared: Laboratory, worker: psutil.Process) -> None:

@@ -11,13 +11,14 @@ from typing import Any
 
 import psutil
 import pytest
-from processes import STALL_SECONDS, Laboratory, assert_same, eventually, lab, laboratory, left_behind, trainers
+from processes import Laboratory, assert_same, eventually, lab, laboratory, left_behind, trainers
 
 from lab.store import lifecycle
 from tests.tui.terminals import lab_in_terminal
 
 RUN = {"steps": 800, "eval_every": 50, "dropout": 0.1, "schedule": "cosine", "warmup_steps": 100}
 HOURS = 3600.0
+STALL_SECONDS = 5.0
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +41,12 @@ def test_a_machine_that_slept_takes_no_trainer_for_dead(
     shared: Laboratory, undisturbed: dict[str, Any], first_awake: str
 ) -> None:
     run_id = shared.add(**RUN)
-    with shared.worker() as worker:
+    with shared.worker(stall_seconds=STALL_SECONDS) as worker:
         shared.wait_for_checkpoint(run_id)
         asleep = [*trainers(worker), worker]
         for process in asleep:
             process.suspend()
-        wakes_at = time.monotonic() + 2 * STALL_SECONDS
+        wakes_at = time.monotonic() + 1.5 * STALL_SECONDS
         eventually(lambda: time.monotonic() > wakes_at, "the end of the sleep")
         for process in asleep if first_awake == "trainer" else reversed(asleep):
             process.resume()
@@ -62,7 +63,7 @@ def test_a_clock_that_jumps_changes_nothing(
 ) -> None:
     clock = tmp_path / "clock"
     run_id = shared.add(**RUN)
-    with shared.worker(LAB_TEST_CLOCK=str(clock)):
+    with shared.worker(stall_seconds=60.0, LAB_TEST_CLOCK=str(clock)):
         shared.wait_for_checkpoint(run_id)
         clock.write_text(str(jump))
         while_shifted(shared, run_id, str(clock))
@@ -90,7 +91,7 @@ def while_shifted(shared: Laboratory, run_id: str, clock: str) -> None:
 def test_times_on_the_screen_are_of_the_run_and_not_of_the_clock(shared: Laboratory, tmp_path: Path) -> None:
     clock = tmp_path / "clock"
     run_id = shared.add(steps=20_000, eval_every=500)
-    with shared.worker(LAB_TEST_CLOCK=str(clock)) as worker:
+    with shared.worker(stall_seconds=60.0, LAB_TEST_CLOCK=str(clock)) as worker:
         shared.wait_for_checkpoint(run_id)
         variables = {"LAB_DB": str(shared.path), "XDG_STATE_HOME": str(tmp_path / "state")}
         with lab_in_terminal(tmp_path, size=(140, 40), LAB_TEST_CLOCK=str(clock), **variables) as screen:
