@@ -81,6 +81,7 @@ def train_claimed_run(
             )
             recorder.event(from_step, _said_at_start(run, resources, from_step))
             recorder.flush()
+            recorder.beat()  # all is loaded: from here on it gets on, or hangs
             outcome = training.run()
     except OwnModelError as error:
         for line in error.trace:
