@@ -56,10 +56,7 @@ def test_eight_writers_and_four_readers_get_on_for_a_minute(alone: Laboratory) -
 
 def hammered(alone: Laboratory, seconds: float) -> None:
     """Has many programs write and read at once, and looks at what they leave."""
-    # Of more steps than any of them comes to, in buckets of one step each.
     runs = [alone.add("bigram", steps=5000, seed=number) for number in range(WRITERS)]
-    with alone.store.database.writer.begin() as connection:
-        connection.exec_driver_sql("UPDATE run SET steps = 5000")
     waiting = [alone.add("bigram", seed=number) for number in range(WRITERS)]
     writers = [hammer("write", alone, seconds, run, waits) for run, waits in zip(runs, waiting, strict=True)]
     readers = [hammer("read", alone, seconds, *runs) for _ in range(READERS)]
@@ -111,7 +108,7 @@ def test_two_screens_and_commands_on_one_database_agree(alone: Laboratory) -> No
         both_show(screens, {"paused": 1, "training": 1})
         pid = eventually(lambda: worker_pid(alone.path), "a worker")
         assert start_worker(alone.path) == pid, "the screens have started one between them"
-        assert len(workers_of(alone.path)) == 1
+        eventually(lambda: [process.pid for process in workers_of(alone.path)] == [pid], "the other's end")
         assert lab("queue", "cancel", first, second, "--db", str(alone.path))[0] == 0
         both_show(screens, {"cancelled": 2})
         said = json.loads(lab("runs", "--json", "--db", str(alone.path))[1])
