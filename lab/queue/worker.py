@@ -182,7 +182,7 @@ class Worker:
 
     def _recover(self) -> None:
         """Takes up what a worker that died, or a `lab train` that died, left marked as training."""
-        for run in lifecycle.training_runs(self._store, "worker"):
+        for run in reversed(lifecycle.training_runs(self._store, "worker")):  # each comes to the head of the queue
             lifecycle.requeue(self._store, run.id, run.attempt, "its worker ended; the run goes on from its checkpoint")
         pause_orphans(self._store)
 

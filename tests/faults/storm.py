@@ -258,7 +258,8 @@ class Storm:
             if fault.target == "everything":
                 self._kill(fault.target)
             return fault.when
-        eventually(lambda: self._kill_at_any_moment(fault), f"a {fault.target} to kill")
+        while not self._kill_at_any_moment(fault):  # it has just ended by itself
+            self._bring_back()
         return ANY_MOMENT
 
     def _wait_for_a_checkpoint(self) -> None:
@@ -270,7 +271,7 @@ class Storm:
             return [newest, len(self._active())]
 
         before = kept()
-        eventually(lambda: kept() != before, "a checkpoint")
+        eventually(lambda: self._bring_back() or kept() != before, "a checkpoint")
 
     def _kill_at_any_moment(self, fault: Fault) -> bool:
         """Waits for the moment; false where what was to be killed is not there just then."""
@@ -292,6 +293,7 @@ class Storm:
         give_up_at = time.monotonic() + BOUNDARY_PATIENCE
         provoked = 0
         while not fired.exists() and time.monotonic() < give_up_at:
+            self._bring_back()
             time.sleep(0.05)
             provoked += 1
             if provoked % 10 == 0:

@@ -439,6 +439,15 @@ class Lives(RuleBasedStateMachine):
         if owns:
             self.waits(attempt[0], front=True)
 
+    @rule()
+    def the_worker_dies_and_the_next_takes_over(self) -> None:
+        left = [run.id for run in lifecycle.training_runs(self.store, "worker")]
+        assert left == sorted(run for run, status in self.status.items() if status == "training")
+        for run in reversed(left):
+            assert lifecycle.requeue(self.store, run, self.owner[run], "its worker ended")
+            self.waits(run, front=True)
+        assert lifecycle.training_runs(self.store, "worker") == []
+
     @rule(attempt=consumes(attempts), status=st.sampled_from(["paused", *lifecycle.ENDED]))
     def end(self, attempt: tuple[str, int], status: str) -> None:
         owns = self.owns(attempt)

@@ -13,15 +13,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lab.config.diagnostics import BINS, Reading
 from lab.config.ladder import stage_config
 from lab.errors import AttemptLostError, StoreError
 from lab.store import lifecycle, recorder
 from lab.store.location import run_folder
 from lab.store.recorder import RunRecorder, begin_attempt, bucket_width
 from lab.store.run_store import DatasetFacts, NewRun, RunRow, RunStore
+from lab.store.schema import Histogram, Tensor
 
 FACTS = DatasetFacts("5" * 64, "stream", "shakespeare", "/texts/s.txt", 1000, ("a", "b"), 1.25)
 MANY_STEPS = 17_500
@@ -392,7 +395,7 @@ def common_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunStore]
 @given(
     values=st.lists(numbers, min_size=1, max_size=30),
     steps=st.sampled_from([100, MANY_STEPS]),
-    actions=st.lists(st.sampled_from(["log", "log", "log", "flush", "checkpoint", "crash"]), max_size=40),
+    actions=st.lists(st.sampled_from(["log", "log", "log", "flush", "checkpoint", "crash", "die"]), max_size=40),
     sizes=st.lists(st.integers(1, 7), min_size=1, max_size=8),
 )
 def test_a_run_that_crashes_and_goes_on_records_what_an_undisturbed_one_does(
@@ -408,20 +411,31 @@ def test_a_run_that_crashes_and_goes_on_records_what_an_undisturbed_one_does(
     for metric in ("train/loss", "val/loss"):
         assert stored(store, disturbed.id, metric) == stored(store, undisturbed.id, metric)
     assert store.samples(disturbed.id) == store.samples(undisturbed.id)
+    assert histograms(store, disturbed.id) == histograms(store, undisturbed.id)
+
+
+def histograms(store: RunStore, run_id: str) -> list[tuple[Any, ...]]:
+    """All that is kept of a run's diagnostics."""
+    query = sa.select(*Histogram.__table__.c[1:]).join(Tensor, Tensor.id == Histogram.tensor_id)
+    with store.database.reader.connect() as connection:
+        return sorted(map(tuple, connection.execute(query.where(Tensor.run_id == run_id))))
 
 
 def say(record: RunRecorder, step: int, value: float) -> None:
-    """What a trainer says at a step: its loss, and now and then an evaluation and a sample."""
+    """What a trainer says at a step: its loss, and now and then an evaluation, a sample and a look inside."""
     record.log("train/loss", step, [value])
     if step % 3 == 0:
         record.log("val/loss", step, [value / 2])
         record.sample(step, f"text of step {step}")
+    if step % 2 == 0:
+        counts = tuple(int(place == step % BINS) for place in range(BINS))
+        record.snapshot(step, [Reading("head", "weights", "linear", counts, step / 4, step / 2, log10_ratio=-1.0)])
 
 
 def trained_with_crashes(
     store: RunStore, run: RunRow, values: list[float], actions: list[str], sizes: list[int]
 ) -> None:
-    """Records the values, now and then losing everything since the last checkpoint and going on from there."""
+    """Records the values, now and then losing all since the last checkpoint, or what was not yet written; goes on."""
     record = RunRecorder(store, run.id, run.attempt, run.steps)
     step, kept = 0, (0, "{}")  # the next step to say, and what the last checkpoint holds of it
     for number, action in enumerate([*actions, "finish"]):
@@ -436,8 +450,11 @@ def trained_with_crashes(
             record.checkpoint("complete", step - 1, weights())
             kept = (step, json.dumps(record.open_buckets(), allow_nan=False))
             record.drain()
-        elif action == "crash":
-            record.drain()
+        elif action in ("crash", "die"):
+            if action == "crash":
+                record.drain()
+            with record._jobs.mutex:  # with what was handed over and not yet written a process dies
+                record._jobs.queue.clear()
             record.abandon()
             run = lose(store, run)
             step, buckets = kept
