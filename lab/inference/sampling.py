@@ -77,7 +77,7 @@ def stream_logits(
         yield logits, drawn
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def _stream(
     model: nn.Module,
     config: RunConfig,

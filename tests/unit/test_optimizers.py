@@ -15,6 +15,7 @@ from torch import Tensor
 from lab.config.ladder import stage_config
 from lab.config.schedule import learning_rate
 from lab.models.build import build_model
+from lab.training import muon
 from lab.training.build_optimizer import build_optimizer
 from lab.training.muon import Muon, orthogonalised
 from lab.training.optimizers import SGD, AdamW, Optimizer
@@ -200,6 +201,12 @@ def test_an_orthogonalised_matrix_has_singular_values_near_one() -> None:
         values = torch.linalg.svdvals(found)
         assert float(values.min()) > 0.6
         assert float(values.max()) < 1.3
+
+
+@pytest.mark.parametrize("shape", [(2, 24, 48), (3, 16, 64), (1, 8, 100)])
+def test_a_wide_matrix_is_made_orthogonal_by_its_small_square(shape: tuple[int, ...]) -> None:
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(1)) / shape[-1]
+    assert torch.allclose(muon._iterated_by_gram(x), muon._iterated(x), atol=1e-4)
 
 
 def test_queries_keys_and_values_are_taken_apart_for_muon() -> None:
