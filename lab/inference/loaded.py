@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,8 @@ class LoadedModel:
     row: CheckpointRow
     checkpoint: Checkpoint
     module: nn.Module
+    damage: str = ""
+    """What is to be said where this is not the checkpoint that was meant, because that one is damaged."""
 
 
 class LoadedModels:
@@ -59,16 +62,16 @@ class LoadedModels:
         Raises `RunNotFoundError`, `UsageError` and `CheckpointError`.
         """
         store = self.store(database)
-        row = choose_checkpoint(store, store.run(run_id), checkpoint)
+        row, damage = choose_checkpoint(store, store.run(run_id), checkpoint), ""
         key = (database, row.sha256)
         if key not in self._models:
-            row, _ = sound_checkpoint(store, store.run(run_id), checkpoint)  # of damage the run's log tells
+            row, damage = sound_checkpoint(store, store.run(run_id), checkpoint)
             key = (database, row.sha256)
         if key not in self._models:
             read = read_stored_checkpoint(store, row)
             self._models[key] = LoadedModel(row, read, read.model())
         _keep_newest(self._models, key, MODELS_KEPT)
-        return self._models[key]
+        return dataclasses.replace(self._models[key], damage=damage)
 
     def dataset(self, database: str, run: RunRow) -> Dataset:
         """The dataset that a run was made with. Raises `DatasetError` where it is gone or has changed."""

@@ -51,7 +51,7 @@ def page_svg(page: Page) -> str:
             parts += [f'<g transform="translate({i * wide:.0f} {y:.0f})">', *drawn, "</g>"]
             tallest = max(tallest, height)
         y += tallest + _GAP
-    return document(parts, math.ceil(y), page.title)
+    return document(parts, math.ceil(y), literal(page.title))
 
 
 def _rows(figures: Sequence[Figure]) -> list[list[Figure]]:

@@ -44,7 +44,9 @@ class Inspector:
             run = subject.run
             page = dataclasses.replace(page, view=view.name, run_id=run.id, run_name=run.name, step=subject.step)
             self._keep(subject, view, request.options, page)
-        return page
+        loaded = [(one.run.name, one.loaded) for one in (subject, subject.other) if one is not None and one.loaded]
+        damage = tuple(f"{name}: {model.damage}." for name, model in loaded if model.damage)
+        return dataclasses.replace(page, notes=(*damage, *page.notes))
 
     def _subject(self, request: InspectRequest, view: View) -> Subject:
         run = self._models.store(request.database).run(request.run_id)
