@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from lab.config.own_model import OWN
 from lab.config.run_config import RunConfig
 from lab.errors import UsageError
 
-Piece = Literal["model", "embedding", "attention", "blocks", "parts"]
+Piece = Literal["embedding", "attention", "blocks", "parts"]
 """What a view may need of a stage."""
 
 OptionName = Literal[
@@ -62,16 +63,16 @@ class View:
     name: str
     label: str
     shows: str
-    needs: Piece | None = "model"
+    needs: Piece | None = None
     options: tuple[OptionName, ...] = ()
     needs_checkpoint: bool = True
     kept: bool = False
 
 
 VIEWS: tuple[View, ...] = (
-    View("data", "Data", "the dataset as the model sees it: vocabulary, ids, one batch unrolled", None,
+    View("data", "Data", "the dataset as the model sees it: vocabulary, ids, one batch unrolled",
          needs_checkpoint=False),
-    View("anatomy", "Anatomy", "the modules, the shapes of all that flows, parameters and FLOPs", None,
+    View("anatomy", "Anatomy", "the modules, the shapes of all that flows, parameters and FLOPs",
          needs_checkpoint=False),
     View("bigram", "Bigram", "the counts of pairs and the learned table, and where they disagree"),
     View("embeddings", "Embeddings", "characters in the plane, and who is whose neighbour", "embedding",
@@ -82,10 +83,10 @@ VIEWS: tuple[View, ...] = (
          ("prompt",)),
     View("knock-out", "Knock-out", "what each piece is worth: val loss with it removed", "parts",
          ("pieces", "replacement"), kept=True),
-    View("loss-map", "Loss map", "which characters, words and places the val loss comes from", None,
-         ("other", "other_checkpoint"), kept=True),
+    View("loss-map", "Loss map", "which characters, words and places the val loss comes from",
+         options=("other", "other_checkpoint"), kept=True),
     View("averaging", "Averaging", "from averaging to attention: four versions of one idea, and why scores are scaled",
-         None, ("head_size",), needs_checkpoint=False),
+         options=("head_size",), needs_checkpoint=False),
 )  # fmt: skip
 
 VIEWS_BY_NAME: Mapping[str, View] = {view.name: view for view in VIEWS}
@@ -131,6 +132,8 @@ def why_not(view: View, config: RunConfig) -> str:
     offered = next(
         (name for name in _INSTEAD[view.needs] if (v := VIEWS_BY_NAME.get(name)) and fits(v, config)), VIEWS[0].name
     )
+    if config.model == OWN:
+        return f"lab does not know the inside of a model of one's own, {config.stage}: try the view loss-map"
     return f"the stage '{config.stage}' has no {_NAMED[view.needs]}: try the view {offered}"
 
 
@@ -139,21 +142,18 @@ def _is_transformer(config: RunConfig) -> bool:
 
 
 _HAS: Mapping[Piece, Callable[[RunConfig], bool]] = {
-    "model": lambda config: config.model in ("bigram", "mlp", "transformer"),
     "embedding": lambda config: config.model in ("mlp", "transformer"),
     "attention": lambda config: _is_transformer(config) and config.layers > 0,
     "blocks": lambda config: _is_transformer(config) and config.layers > 0,
     "parts": lambda config: config.model in ("mlp", "transformer"),
 }
 _NAMED: Mapping[Piece, str] = {
-    "model": "model of lab's own ladder",
     "embedding": "embedding",
     "attention": "attention",
     "blocks": "blocks",
     "parts": "piece that could be knocked out",
 }
 _INSTEAD: Mapping[Piece, tuple[str, ...]] = {
-    "model": ("loss-map", "data"),
     "embedding": ("bigram", "loss-map"),
     "attention": ("embeddings", "bigram"),
     "blocks": ("embeddings", "bigram"),

@@ -360,3 +360,27 @@ def test_the_vowels_of_an_mlp_with_two_dimensions_cluster(tmp_path: Path, monkey
     assert vowels[2] < vowels[3]
     models.close()
     assert load_dataset("names").kind == "words"
+
+
+def test_a_model_of_ones_own_is_looked_into_as_far_as_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], prose_file: Path
+) -> None:
+    monkeypatch.setenv("LAB_DEVICE", "cpu")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("LAB_DB", str(tmp_path / "runs.db"))
+    mine = f"{packaged_folder('experiments') / 'my_model.py'}:MyModel"
+    assert run_lab(["train", mine, "--dataset", str(prose_file), "--name", "mine", *SMALL]) == 0
+    capsys.readouterr()
+    assert run_lab(["inspect", "mine", "--json"]) == 0
+    views = [each["view"] for each in json.loads(capsys.readouterr().out)]
+    assert views == ["data", "anatomy", "bigram", "loss-map", "averaging"]
+    for view in views:
+        assert run_lab(["inspect", "mine", view, "--json"]) == 0
+        assert page_of(json.loads(capsys.readouterr().out)).figures
+    for view in ("embeddings", "attention", "logit-lens", "knock-out"):
+        assert run_lab(["inspect", "mine", view]) == 2
+        assert "lab does not know the inside of a model of one's own, MyModel" in capsys.readouterr().err
+    (tmp_path / "config").rename(tmp_path / "elsewhere")  # as if somebody else had trained it
+    for view in ("anatomy", "loss-map"):
+        assert run_lab(["inspect", "mine", view]) != 0
+        assert "lab trust" in capsys.readouterr().err

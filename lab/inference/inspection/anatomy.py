@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from lab.config.own_model import OWN
 from lab.config.run_config import RunConfig
 from lab.inference.figures import Cell, Figure, Heatmap, Page, Table, grid, number
 from lab.inference.inspection.subject import Progress, Subject
@@ -70,6 +71,8 @@ def anatomy_page(subject: Subject, options: InspectOptions, tell: Progress) -> P
         "FLOPs are those of the matrix products of one forward pass, two for a multiplication and an addition; "
         "a lookup costs none, and training about three times as much.",
     ]
+    if config.model == OWN:
+        notes.append("Of a model of one's own the FLOPs are those of its linear layers, which lab knows.")
     if config.model == "transformer" and config.layers > 1:
         notes.append(f"Block 0 is shown in full; the other {config.layers - 1} are like it.")
     if config.tied_embeddings:
@@ -123,6 +126,8 @@ class Sizes:
         if not x.is_floating_point():
             return "T"
         short = name.rpartition(".")[2]
+        if config.model == OWN:
+            return "V" if not name and not reading else ""
         if (short in ("head", "") and not reading) or (config.model == "bigram" and not reading):
             return "V"
         if config.model == "mlp":
@@ -151,7 +156,9 @@ def module_parts(model: nn.Module, tokens: Tensor, sizes: Sizes) -> list[Part]:
 
     def look(module: nn.Module, inputs: Any, output: Any) -> None:
         name = names[id(module)]
-        x, y = inputs[0], output[0] if isinstance(output, tuple) else output
+        x, y = inputs[0] if inputs else None, output[0] if isinstance(output, tuple) else output
+        if not isinstance(x, Tensor) or not isinstance(y, Tensor):
+            return  # a model of one's own may hand on anything
         part = Part(name.rpartition(".")[2] or type(model).__name__, type(module).__name__, _depth(name))
         part.reads = sizes.named(x, sizes.width_name(name, module, x, reading=True))
         part.writes = sizes.named(y, sizes.width_name(name, module, y, reading=False))

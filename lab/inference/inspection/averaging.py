@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lab.config.own_model import OWN
 from lab.config.run_config import RunConfig
 from lab.errors import ConfigError, DatasetError, UsageError
 from lab.inference.figures import Bars, Cell, Choice, Figure, Heatmap, Lines, Page, Table, grid, number, numbers
@@ -197,7 +198,7 @@ def first_losses(subject: Subject) -> Bars:
     """The loss of the run's model on its first batch before any training, for each initialisation, against ln V."""
     v = subject.dataset.vocabulary_size
     labels, values = ["this run's own"], [first_loss(subject.config, subject)]
-    for name, settings in _INITS:
+    for name, settings in _INITS if subject.config.model != OWN else ():  # whose constructor draws its weights
         labels.append(name)
         values.append(first_loss(subject.config.replace(**settings), subject))
     return Bars(

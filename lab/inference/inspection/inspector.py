@@ -7,13 +7,16 @@ import hashlib
 import json
 
 from lab.config.lr_sweep import LR_SWEEP
+from lab.config.own_model import OWN
 from lab.errors import UsageError
 from lab.inference.figures import Page, page_document, page_of
 from lab.inference.inspection.pages import PAGES
 from lab.inference.inspection.subject import Progress, Subject
 from lab.inference.loaded import LoadedModel, LoadedModels
 from lab.inference.protocol import InspectRequest
+from lab.inference.stored import let_in_model_of
 from lab.inference.views import InspectOptions, View, find_view, why_not
+from lab.models.own import explained_where_own
 from lab.store.inspections import keep_inspection, kept_inspection
 from lab.store.run_store import RunRow
 
@@ -34,13 +37,15 @@ class Inspector:
     def page(self, request: InspectRequest, tell: Progress = nobody_asks) -> Page:
         """The page that is asked for; `tell` hears how far the work is, and may end it by raising.
 
-        Raises `UsageError` where the view does not fit the stage, `CheckpointError`, `DatasetError`, `PromptError`.
+        Raises `UsageError` where the view does not fit the stage, `CheckpointError`, `DatasetError`, `PromptError`, and
+        `OwnModelError` where a model of one's own may not be run here, or raises.
         """
         view = find_view(request.view)
         subject = self._subject(request, view)
         page = self._kept(subject, view, request.options)
         if page is None:
-            page = PAGES[view.name](subject, request.options, tell)
+            with explained_where_own(subject.config):
+                page = PAGES[view.name](subject, request.options, tell)
             run = subject.run
             page = dataclasses.replace(page, view=view.name, run_id=run.id, run_name=run.name, step=subject.step)
             self._keep(subject, view, request.options, page)
@@ -67,6 +72,8 @@ class Inspector:
             if run.kind == LR_SWEEP:
                 raise UsageError(f"run {run.name} is an LR sweep, which keeps no model: inspect a run that was trained")
             loaded = self._models.model(database, run.id, checkpoint)
+        elif config.model == OWN:
+            let_in_model_of(self._models.store(database), run)
         return Subject(database, run, config, loaded, self._models)
 
     def _kept(self, subject: Subject, view: View, options: InspectOptions) -> Page | None:
