@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from lab.datasets.dataset import Dataset
+from lab.datasets.dataset import Dataset, load_dataset
 from lab.errors import PromptError, UsageError
 from lab.inference.figures import Bars, Heatmap, Lines, Page, Prose, Scatter, Table, page_document, page_of
+from lab.inference.inspection import attention
 from lab.inference.views import VIEWS, fits
 from tests.unit.inspection_helpers import STAGES, figure, page_for, subject_of
+from tests.unit.training_helpers import set_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -126,3 +131,35 @@ def test_two_runs_stand_side_by_side(prose: Dataset, few_names: Dataset) -> None
         assert len(page.figures) > len(page_for(one, view).figures)
     with pytest.raises(UsageError, match="trained on different texts"):
         page_for(replace(one, other=subject_of(few_names, "residual")), "loss-map")
+
+
+@pytest.mark.parametrize("stage", ["bigram", "linear", "mlp", "layernorm"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, 0.0])
+def test_a_model_that_has_diverged_is_shown_without_numbers(stage: str, value: float, prose: Dataset) -> None:
+    subject = subject_of(prose, stage)
+    set_weights(subject.model, value)
+    for view in VIEWS:
+        if fits(view, subject.config):
+            check_whole(page_for(subject, view.name))
+            if view.name == "knock-out":
+                check_whole(page_for(subject, view.name, replacement="mean"))
+
+
+def test_the_least_context_and_a_large_vocabulary(text_file: Callable[..., Path]) -> None:
+    alphabet = "".join(chr(0x4E00 + i) for i in range(300))
+    large = load_dataset(str(text_file(alphabet * 12, "large.txt")), "stream")
+    for stage in ("bigram", "mlp", "layernorm"):
+        subject = subject_of(large, stage, context_length=1)
+        for view in VIEWS:
+            if fits(view, subject.config):
+                check_whole(page_for(subject, view.name))
+    page = page_for(subject_of(large, "bigram"), "bigram")
+    assert len(figure(page, "counted").rows) == 120
+    assert "The maps show the 120 most frequent of 300 characters." in page.notes
+
+
+def test_a_page_of_many_maps_shows_one_layer(prose: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "MOST_CELLS", 200)
+    page = page_for(subject_of(prose, "layernorm"), "attention")
+    assert [each.title for each in page.figures if isinstance(each, Heatmap)] == ["layer 2 head 1", "layer 2 head 2"]
+    assert page.notes == ("2 layers of such maps are too many for one page: layer 2 is shown.",)

@@ -10,7 +10,10 @@ from lab.inference.inspection.single_characters import next_character_table
 from lab.inference.inspection.subject import Progress, Subject
 from lab.inference.views import InspectOptions
 
+MOST_CHARACTERS = 120
+"""Of a map: more could neither be read nor be sent in a moment."""
 _DISAGREEMENTS = 20
+_DIFFERENCE = "learned − counted, by how often the pair's first character stands in train"
 
 
 def bigram_page(subject: Subject, options: InspectOptions, tell: Progress) -> Page:
@@ -20,19 +23,21 @@ def bigram_page(subject: Subject, options: InspectOptions, tell: Progress) -> Pa
     learned = next_character_table(
         subject.model, subject.config, dataset.vocabulary_size, dataset.tokenizer.start_id
     ).numpy()
-    known = np.where(np.isfinite(learned), learned, 0.0)
-    high = float(max(counted.max(), known.max()))
     counts = pair_counts(dataset.splits["train"], dataset.vocabulary_size)
+    before = counts.sum(axis=1) / counts.sum()  # how often each character stands first in a pair
+    shown = np.sort(np.argsort(-counts.sum(axis=1), kind="stable")[:MOST_CHARACTERS])
+    high = float(max(counted.max(), np.nan_to_num(learned).max()))
     figures: tuple[Figure, ...] = (
-        _heatmap(subject, "counted", counted, high),
-        _heatmap(subject, "learned", learned, high),
+        _map(subject, "counted", counted, shown, "probability", high),
+        _map(subject, "learned", learned, shown, "probability", high),
         _losses(subject, counted, learned),
         _disagreements(subject, counted, learned, counts),
-        _heatmap(subject, "learned − counted, by how often the pair's first character stands in train",
-                 (learned - counted) * (counts.sum(axis=1) / counts.sum())[:, None], None),
-        _count_map(subject, counts),
-    )  # fmt: skip
+        _map(subject, _DIFFERENCE, (learned - counted) * before[:, None], shown, "difference"),
+        _map(subject, "pairs in train", counts, shown, "pairs", float(counts.max())),
+    )
     notes = ["Counted are the train split's pairs plus one, so that no pair is impossible."]
+    if len(shown) < len(counts):
+        notes.append(f"The maps show the {len(shown)} most frequent of {len(counts):,} characters.")
     if subject.config.model != "bigram":
         alone = "alone" if subject.config.predicts_every_position else "after start tokens alone"
         notes.append(f"The model can read more than one character; here it has read each one {alone}.")
@@ -53,36 +58,25 @@ def pair_loss(table: np.ndarray, counts: np.ndarray) -> float:
     return float(surprise.sum() / counts.sum())
 
 
-def _heatmap(subject: Subject, title: str, table: np.ndarray, high: float | None) -> Heatmap:
-    """Probabilities from 0 to the largest, or differences around zero where no `high` is given."""
-    finite = np.abs(table[np.isfinite(table)])
-    bound = float(finite.max()) if high is None and finite.size else high or 1.0
+def _map(
+    subject: Subject, title: str, table: np.ndarray, shown: np.ndarray, unit: str, high: float | None = None
+) -> Heatmap:
+    """The table of the characters that are shown, from 0 to `high`; without it, around zero."""
+    part = table[np.ix_(shown, shown)]
+    bound = high or float(np.nan_to_num(np.abs(part)).max()) or 1.0
+    characters = tuple(subject.characters[i] for i in shown)
     return Heatmap(
         title,
-        subject.characters,
-        subject.characters,
-        grid(table.tolist()),
-        -bound if high is None else 0.0,
+        characters,
+        characters,
+        grid(part.tolist()),
+        0.0 if high else -bound,
         bound,
         row_name="after",
         column_name="comes",
-        unit="difference" if high is None else "probability",
-        diverging=high is None,
-        group="" if high is None else "tables",
-    )
-
-
-def _count_map(subject: Subject, counts: np.ndarray) -> Heatmap:
-    return Heatmap(
-        "pairs in train",
-        subject.characters,
-        subject.characters,
-        grid(counts.tolist()),
-        0.0,
-        float(counts.max()),
-        row_name="after",
-        column_name="comes",
-        unit="pairs",
+        unit=unit,
+        diverging=not high,
+        group="tables" if unit == "probability" else "",
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 
 from lab.config.lr_sweep import LR_SWEEP
 from lab.config.own_model import OWN
-from lab.errors import UsageError
+from lab.errors import StorageError, UsageError
 from lab.inference.figures import Page, page_document, page_of
 from lab.inference.inspection.pages import PAGES
 from lab.inference.inspection.subject import Progress, Subject
@@ -92,7 +93,8 @@ class Inspector:
         if view.kept and subject.loaded is not None:
             store, key = self._models.store(subject.database), _key(subject, view, options)
             document = json.dumps(page_document(page), allow_nan=False)
-            keep_inspection(store, subject.run.id, subject.loaded.row.sha256, key, document)
+            with contextlib.suppress(StorageError):  # no room to keep it in is no reason not to show it
+                keep_inspection(store, subject.run.id, subject.loaded.row.sha256, key, document)
 
 
 def _key(subject: Subject, view: View, options: InspectOptions) -> str:

@@ -112,7 +112,7 @@ class Bench:
     def harms(self, pieces: Sequence[Piece], tell: Progress) -> tuple[float, list[Harm]]:
         """The whole model's loss, and that without each piece by itself, on all of the val split."""
         batches = list(self.split.batches())
-        means = self._measured_means(batches)
+        means = self._measured_means()
         counts = torch.cat([(targets != PADDING_TARGET).sum(dim=1) for _, targets in batches])
         sums = torch.zeros(len(pieces) + 1, len(counts), dtype=torch.float64)
         start = done = 0
@@ -131,18 +131,18 @@ class Bench:
     def mean_loss(self, pieces: tuple[Piece, ...], places: Tensor) -> float:
         """The mean loss with several pieces removed at once, on the examples at some places."""
         tokens, targets = self.split.examples(places)
-        means = self._measured_means(list(self.split.batches()))
+        means = self._measured_means()
         piece = Piece("", "", several=pieces) if pieces else None
         total = torch.zeros((), dtype=torch.float64)
         for some, wanted in zip(tokens.split(2048), targets.split(2048), strict=True):
             total += losses_of(self._logits(piece, some, None, means), wanted).double().sum()
         return float(total / (targets != PADDING_TARGET).sum())
 
-    def _measured_means(self, batches: Sequence[tuple[Tensor, Tensor]]) -> Means | None:
+    def _measured_means(self) -> Means | None:
         if self._by_mean and self._means is None:
             self._means = Means()
             hooks = watched(self.model, self.config, self._means)
-            for tokens, _ in batches:
+            for tokens, _ in self.split.batches():
                 run_without(hooks, lambda tokens=tokens: self.model(tokens)[0])  # type: ignore[misc]
         return self._means
 
