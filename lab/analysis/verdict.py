@@ -124,7 +124,8 @@ def _said(verdict: Verdict, comparisons: int, words: tuple[Outcome, Outcome]) ->
     seen = f"no difference seen at n = {difference.count} (±{_figure(reach)})"
     if reach < size:
         seen = f"no difference that stands among {comparisons} comparisons ({difference.mean:+.3f} ±{_figure(reach)})"
-        return replace(verdict, outcome="no difference", sentence=f"{seen.replace('-', '−')}; more seeds would settle it")
+        seen = seen.replace("-", "−") + "; more seeds would settle it"
+        return replace(verdict, outcome="no difference", sentence=seen)
     return replace(verdict, outcome="no difference", sentence=seen + _smaller_effect(difference))
 
 
