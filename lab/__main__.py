@@ -6,10 +6,10 @@ import sys
 
 
 def main() -> None:
-    """Runs the command that the arguments name."""
-    from lab.cli.app import run
+    """Runs the command that the arguments name, or opens the screen."""
+    from lab.cli.screen import start
 
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(start(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import errno
-import io
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lab.errors import LabError
-
-INTERRUPTED = 130
+from lab.cli.outcome import INTERRUPTED, complain, outcome
+from lab.cli.screen import open_screen
 
 app = typer.Typer(
     name="lab",
@@ -32,36 +28,22 @@ def run(arguments: list[str]) -> int:
 
     if not app.registered_commands:
         register_commands(app)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a character shows its number
-    try:
-        result = app(arguments, prog_name="lab", standalone_mode=False)
-    except LabError as error:
-        _complain(str(error))
-        return error.exit_status
-    except typer.TyperException as error:
-        from lab.cli.complaints import said_plainly
 
-        _complain(said_plainly(error))
-        return error.exit_code
-    except typer.Exit as ended:
-        return ended.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        return INTERRUPTED
-    except OSError as error:
-        if error.filename is not None or error.errno not in (errno.EPIPE, errno.EIO):
-            raise
-        # Nobody reads any more: a pipe's reader has what it wanted, or the terminal was closed.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or flushing at exit would complain again
-        return 0 if error.errno == errno.EPIPE else INTERRUPTED
-    return result if isinstance(result, int) else 0
+    def command() -> int:
+        try:
+            result = app(arguments, prog_name="lab", standalone_mode=False)
+        except typer.TyperException as error:
+            from lab.cli.complaints import said_plainly
 
+            complain(said_plainly(error))
+            return error.exit_code
+        except typer.Exit as ended:
+            return ended.exit_code
+        except typer.Abort:
+            return INTERRUPTED
+        return result if isinstance(result, int) else 0
 
-def _complain(message: str) -> None:
-    from lab.text import literal
-
-    print(f"lab: {literal(message)}", file=sys.stderr)
+    return outcome(command)
 
 
 @app.callback(invoke_without_command=True)
@@ -89,10 +71,4 @@ def screen(
         if database is not None:
             os.environ["LAB_DB"] = str(database)  # for the command, whose own --db comes first
         return
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        _complain("the screen needs a terminal; for commands that need none see: lab --help")
-        raise typer.Exit(2)
-    from lab.store.location import find_database
-    from lab.tui.app import run_tui
-
-    raise typer.Exit(run_tui(find_database(database), ascii_charts=ascii_charts))
+    raise typer.Exit(open_screen(database, ascii_charts))

@@ -66,7 +66,7 @@ def _sweep_in_foreground(path: Any, new: Any, as_json: bool) -> int:
     """Trains a new sweep in this process and says what it suggests; returns the exit status."""
     from dataclasses import replace
 
-    from lab.cli.app import INTERRUPTED
+    from lab.cli.outcome import INTERRUPTED
     from lab.cli.output import print_json, say
     from lab.cli.stored import opened
     from lab.cli.train import train_claimed

@@ -122,7 +122,7 @@ def _train_in_foreground(path: Path, new: NewRun, as_json: bool, first_step: Fir
     """Trains a new run in this process; returns the exit status."""
     from dataclasses import replace
 
-    from lab.cli.app import INTERRUPTED
+    from lab.cli.outcome import INTERRUPTED
     from lab.cli.output import print_json, run_document, say
     from lab.cli.stored import opened
     from lab.queue.file_lock import FileLock

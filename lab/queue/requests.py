@@ -11,14 +11,12 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from lab.config.ladder import find_stage, stage_config
 from lab.config.own_config import own_config
 from lab.config.own_model import names_own_model, read_own_model
 from lab.config.run_config import DatasetKind, RunConfig, check_keys
-from lab.datasets.counting import counting_loss
-from lab.datasets.dataset import Dataset, load_dataset
 from lab.errors import ConfigError, DatasetError, WorkerError
 from lab.queue.file_lock import FileLock
 from lab.store import lifecycle
@@ -26,6 +24,9 @@ from lab.store.external_runs import RECORDED_BY
 from lab.store.location import dataset_library, run_lock, worker_lock, worker_log
 from lab.store.model_sources import trust
 from lab.store.run_store import DatasetFacts, NewRun, RunRow, RunStore, check_name
+
+if TYPE_CHECKING:
+    from lab.datasets.dataset import Dataset
 
 DEFAULT_DATASET = "shakespeare"
 """Of a model of one's own, which has no home on the ladder."""
@@ -87,6 +88,8 @@ def let_own_models_run(runs: Iterable[NewRun]) -> None:
 
 def read_dataset(name_or_path: str, kind: DatasetKind | None, database: Path) -> Dataset:
     """A dataset by name or path, as commands and screens name it. Raises `DatasetError`."""
+    from lab.datasets.dataset import load_dataset  # late: it imports numpy
+
     return load_dataset(name_or_path, kind, library=dataset_library(database))
 
 
@@ -104,6 +107,8 @@ def dataset_of(run: RunRow, database: Path) -> Dataset:
 
 def dataset_facts(dataset: Dataset) -> DatasetFacts:
     """What the database keeps of a dataset."""
+    from lab.datasets.counting import counting_loss  # late: it imports numpy
+
     return DatasetFacts(
         sha256=dataset.sha256,
         kind=dataset.kind,

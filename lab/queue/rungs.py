@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lab.analysis.intervals import Interval, difference_interval, mean_interval
-from lab.config.ladder import MODERN
 
 if TYPE_CHECKING:
     from lab.config.ladder import Stage
@@ -87,6 +86,8 @@ class RungState:
     @property
     def on_request(self) -> bool:
         """Whether climbing leaves the rung out: it stands above the lectures' ladder."""
+        from lab.config.ladder import MODERN
+
         return self.stage.name == MODERN
 
     def sampled(self, seed: int | None) -> RunRow | None:

@@ -6,12 +6,13 @@ import gc
 import os
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.app import App
+from textual.command import Provider
 from textual.notifications import SeverityLevel
 from textual.reactive import var
 from textual.screen import Screen
@@ -19,8 +20,6 @@ from textual.theme import ThemeProvider
 from textual.timer import Timer
 
 from lab.errors import LabError
-from lab.inference.client import InferenceClient
-from lab.tui import chart
 from lab.tui.background_news import BackgroundNews
 from lab.tui.edits import Edits
 from lab.tui.estimates import Estimates, MeasuringStarted, SpeedMeasured
@@ -29,13 +28,15 @@ from lab.tui.ladder_facts import LadderFacts, LadderFactsRead, read_ladder_facts
 from lab.tui.marker_style import needs_ascii, output_encoding
 from lab.tui.messages import Edited, NotRemembered, ReadFailed, SnapshotRead, WorkerChanged
 from lab.tui.modes import MODES, loaders
-from lab.tui.palette import LabCommands, LabThings, Palette
 from lab.tui.reader import Reader
 from lab.tui.remembered import RememberedFile, screen_path, settings_path
 from lab.tui.snapshot import Snapshot
 from lab.tui.stylesheet import ParsedOnce
 from lab.tui.theme import DARK, OWN_THEMES, PRESENTER, SIXTEEN_COLOURS, WITHOUT_COLOUR
 from lab.tui.worker_minder import WorkerMinder
+
+if TYPE_CHECKING:
+    from lab.inference.client import InferenceClient
 
 WRITE_AFTER_SECONDS = 0.5
 """From a change of what is remembered until it is written: whoever turns a knob turns it again."""
@@ -50,6 +51,18 @@ OPEN_DEMO = "open the demo"
 """What the screen is left with where the demo is to be opened in its place."""
 
 
+def _actions() -> type[Provider]:
+    from lab.tui.palette import LabCommands
+
+    return LabCommands
+
+
+def _things() -> type[Provider]:
+    from lab.tui.palette import LabThings
+
+    return LabThings
+
+
 class LabApp(App[str]):
     """lab on the screen. It trains nothing and never waits for the database."""
 
@@ -57,7 +70,7 @@ class LabApp(App[str]):
     CSS_PATH = "lab.tcss"
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = loaders()
     DEFAULT_MODE = "runs"
-    COMMANDS: ClassVar = {LabCommands, LabThings}
+    COMMANDS: ClassVar = {_actions, _things}
 
     snapshot: var[Snapshot] = var(Snapshot, init=False)
     loaded: var[bool] = var(False, init=False)
@@ -82,7 +95,6 @@ class LabApp(App[str]):
         self.clock = clock
         self.ascii_charts = ascii_charts
         self.edits = Edits()
-        self.inference = InferenceClient()
         self.estimates = Estimates(database, lambda: self.inference, self.post_message)
         self.selected: str | None = None
         """The run that was last under the cursor of the Runs."""
@@ -104,6 +116,13 @@ class LabApp(App[str]):
         self.said = ""
         """What is said at the top where nothing may pop up."""
         self._said_timer: Timer | None = None
+
+    @cached_property
+    def inference(self) -> InferenceClient:
+        """The way to the torch helper, which starts with the first request."""
+        from lab.inference.client import InferenceClient
+
+        return InferenceClient()
 
     def _set_first_theme(self) -> None:
         """Before the style sheets are parsed: a theme that comes later has them parsed again."""
@@ -214,9 +233,7 @@ class LabApp(App[str]):
             self.loaded = True
             if not message.snapshot.runs and len(self.screen_stack) == 1:
                 self.switch_mode("ladder")
-            self.run_worker(self.minder.run, thread=True, group="minder", exit_on_error=False)
-            self.run_worker(self._warm_up, thread=True, group="warm-up", exit_on_error=False)
-            self._read_ahead(sorted(SCREENS_FOLDER.glob("*.tcss")))
+            self.call_after_refresh(self._get_ready)  # once the rows are there
         self._read_problem = ""
         self.estimates.learn(message.snapshot)
         self.snapshot = message.snapshot
@@ -271,9 +288,16 @@ class LabApp(App[str]):
             self.stylesheet.parse()
         self.set_timer(READ_AHEAD_SECONDS, partial(self._read_ahead, more))
 
+    def _get_ready(self) -> None:
+        """Looks after the worker, and prepares what is likely to be wanted next."""
+        self.run_worker(self.minder.run, thread=True, group="minder", exit_on_error=False)
+        self.run_worker(self._warm_up, thread=True, group="warm-up", exit_on_error=False)
+        self._read_ahead(sorted(SCREENS_FOLDER.glob("*.tcss")))
+
     def _warm_up(self) -> None:
         """Imports what other modes and charts need, on a thread: going there for the first time is then as quick."""
         from lab.queue.forecast import known_seconds
+        from lab.tui import chart
 
         chart.warm_up()
         for mode in MODES:
@@ -281,10 +305,12 @@ class LabApp(App[str]):
         known_seconds(self.snapshot.runs)  # which keeps in mind what it read of each config
         if not self.is_headless:
             gc.freeze()  # what was imported stays: looking for garbage among it would cost some keys 0.1 s
+            gc.enable()
 
     @on(ReadFailed)
     def _read_failed(self, message: ReadFailed) -> None:
         self._read_problem = message.reason
+        gc.enable()
         self._show_problem()
 
     @on(WorkerChanged)
@@ -350,11 +376,15 @@ class LabApp(App[str]):
 
     def action_command_palette(self) -> None:
         """Opens the palette."""
+        from lab.tui.palette import Palette
+
         if not isinstance(self.screen, Palette):
             self.push_screen(Palette(id="--command-palette"))  # the id by which Textual knows it
 
     def search_themes(self) -> None:
         """Opens the list of themes."""
+        from lab.tui.palette import Palette
+
         self.push_screen(Palette(providers=[ThemeProvider], placeholder="Search for themes…"))
 
     def open_demo(self) -> None:

@@ -13,9 +13,10 @@ from rich.text import Text
 from lab import text
 from lab.analysis.alignment import BandKind, band
 from lab.tui.chart_content import Band, ChartContent, Line, Reference
+from lab.tui.chart_options import SMOOTHINGS, X_AXES, ChartOptions
 from lab.tui.chart_range import axes
 from lab.tui.comparisons import SPEED, VAL, ComparisonView
-from lab.tui.curves import SMOOTHINGS, X_AXES, ChartOptions, chars_per_step, placed, smoothed
+from lab.tui.curves import chars_per_step, placed, smoothed
 from lab.tui.run_charts import short_number
 from lab.tui.snapshot import Snapshot
 from lab.tui.widgets.run_columns import Look

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from lab import text
 from lab.analysis.alignment import on_axis, on_clock
 from lab.analysis.smoothing import smooth
 from lab.tui.chart_content import ChartContent, Line, Mark, Reference
+from lab.tui.chart_options import MOST_LINES, SMOOTHINGS, X_AXES, ChartOptions, chart_key
 from lab.tui.run_colours import run_colour
 from lab.tui.snapshot import Curve, Snapshot
 from lab.tui.theme import blend
@@ -20,43 +20,12 @@ from lab.tui.theme import blend
 if TYPE_CHECKING:
     from lab.store.run_store import RunRow
 
-SMOOTHINGS = (0.0, 0.6, 0.9, 0.97, 0.99, 0.997)
-MOST_LINES = 24
-"""Runs drawn over each other; more can be marked, and are counted."""
 TRAIN_SHOWN_FOR = 2
 """Runs up to which train/loss is drawn dimmed behind val/loss."""
 MARKS_LABELLED_FOR = 3
 """Runs up to which marks are said in words."""
 WORTH_MARKING = 0.0005
 """Nats that the best val must be below the last."""
-X_AXES = ("step", "chars", "seconds", "FLOPs")
-
-
-@dataclass(frozen=True)
-class ChartOptions:
-    """What a person has set about the chart."""
-
-    x: str = "step"
-    log_x: bool = False
-    log_y: bool = False
-    smoothing: int = 3
-    """Place in `SMOOTHINGS`."""
-    whole_range: bool = False
-    zoom: tuple[float, float] | None = None
-    """What part of the x-axis is shown; all of it where None."""
-    cursor: float | None = None
-    """Where on the x-axis the values are read; at the newest points where None."""
-
-
-def chart_key(
-    snapshot: Snapshot, run_ids: Sequence[str], options: ChartOptions, *, dark: bool, background: str
-) -> tuple[object, ...]:
-    """Equal where `chart_content` would look the same."""
-    runs = []
-    for run in (snapshot.by_id[run_id] for run_id in run_ids if run_id in snapshot.by_id):
-        versions = tuple(curve.version for curve in snapshot.curves.get(run.id, {}).values())
-        runs.append((run.id, run.name, run.val_loss, run.parameters, run.status, versions))
-    return (tuple(runs), tuple(run_ids), len(snapshot.references), options, dark, background)
 
 
 def chart_content(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -153,11 +154,9 @@ class Reader:
 
     def _read_references(self, store: RunStore, runs: Iterable[RunRow]) -> dict[tuple[str, str], References]:
         for sha256, kind in {(run.dataset_sha256, run.dataset_kind) for run in runs} - self._references.keys():
-            from lab.datasets.counting import guessing_evenly
-
             facts = store.dataset(sha256, kind)
             if facts is not None:
-                evenly = guessing_evenly(len(facts.vocabulary))
+                evenly = math.log(len(facts.vocabulary))
                 self._references[sha256, kind] = References(facts.name, evenly, facts.counting_loss)
         return dict(self._references)
 

@@ -13,7 +13,8 @@ from lab.analysis.smoothing import smooth
 from lab.config.schedule import learning_rate
 from lab.errors import ConfigError
 from lab.tui.chart_content import ChartContent, Line, Mark
-from lab.tui.curves import SMOOTHINGS, ChartOptions, chart_content, chart_key
+from lab.tui.chart_options import SMOOTHINGS, ChartOptions, chart_key
+from lab.tui.curves import chart_content
 from lab.tui.snapshot import Curve, Snapshot
 from lab.tui.theme import blend
 from lab.tui.widgets.run_columns import Look, shown_value

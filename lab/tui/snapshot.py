@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from lab.store.demo import DEMO_TAG
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from lab.store.run_store import EventRow, RunRow, SampleRow
     from lab.tui.comparisons import CompareWanted, ComparisonView
     from lab.tui.sweeps import SweepView

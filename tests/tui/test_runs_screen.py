@@ -13,6 +13,7 @@ import pytest
 from textual.widgets import Input
 from tui_helpers import HOSTILE, NOW, add_run, lab_app, named, on_screen, opened, until
 
+from lab.cli.screen import screen_options
 from lab.errors import WorkerError
 from lab.queue import requests
 from lab.store.recorder import RunRecorder
@@ -239,11 +240,17 @@ def test_the_worker_is_not_started_in_a_tight_loop(tmp_path: Path, monkeypatch: 
     assert told[-1].problem == ""
 
 
-def test_the_first_frame_needs_nothing_heavy(empty_database: Path) -> None:
+@pytest.mark.parametrize("exists", [True, False], ids=["runs", "ladder"])
+def test_the_first_frame_needs_nothing_heavy(tmp_path: Path, exists: bool) -> None:
+    path = tmp_path / "runs.db"
+    if exists:
+        RunStore.open(path).close()
     code = (
         "import sys, asyncio, pathlib\n"
+        "from lab.cli.screen import screen_options\n"
+        "screen_options([]), screen_options(['--ascii', '--db', 'runs.db'])\n"
         "from lab.tui.app import LabApp\n"
-        "heavy = ('torch', 'sqlalchemy', 'plotext', 'pydantic', 'scipy')\n"
+        "heavy = ('torch', 'sqlalchemy', 'plotext', 'pydantic', 'scipy', 'numpy', 'typer')\n"
         "assert not [name for name in heavy if name in sys.modules], 'at import'\n"
         "start_threads = LabApp._start_threads\n"
         "def watched(app):\n"
@@ -255,11 +262,30 @@ def test_the_first_frame_needs_nothing_heavy(empty_database: Path) -> None:
         "    async with app.run_test() as pilot:\n"
         "        while not app.loaded: await pilot.pause(0.01)\n"
         "    assert app.seen == [], app.seen\n"
-        "    assert 'sqlalchemy' in sys.modules and not {'torch', 'scipy'} & set(sys.modules)\n"
+        "    assert 'sqlalchemy' in sys.modules and 'torch' not in sys.modules\n"
         "asyncio.run(main())\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(empty_database)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        ([], (None, False)),
+        (["--ascii"], (None, True)),
+        (["--db", "a.db"], (Path("a.db"), False)),
+        (["--db=a=b.db", "--ascii"], (Path("a=b.db"), True)),
+        (["--db"], None),
+        (["--db="], None),
+        (["--version"], None),
+        (["--help"], None),
+        (["runs"], None),
+        (["--db", "a.db", "runs"], None),
+    ],
+)
+def test_the_screen_needs_no_parser_of_commands(arguments: list[str], options: tuple[Path | None, bool] | None) -> None:
+    assert screen_options(arguments) == options
 
 
 def test_run_colours_are_distinct_and_stable() -> None:

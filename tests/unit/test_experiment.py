@@ -359,7 +359,7 @@ def test_what_is_stored_stands_for_a_run_with_the_same_config(store: RunStore) -
 
 
 def test_each_dataset_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lab.queue import requests
+    from lab.datasets import dataset
 
     asked: list[str] = []
 
@@ -367,6 +367,6 @@ def test_each_dataset_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         asked.append(name)
         return load_dataset(name, kind)
 
-    monkeypatch.setattr(requests, "load_dataset", counted)
+    monkeypatch.setattr(dataset, "load_dataset", counted)
     compose_experiment(read(DEPTH), DatasetReader(tmp_path / "runs.db"))
     assert len(asked) <= 2

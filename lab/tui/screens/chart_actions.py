@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 from textual import on
 from textual.reactive import var
 
 from lab import text
-from lab.tui.chart_content import ChartContent
-from lab.tui.curves import SMOOTHINGS, ChartOptions, x_axes
+from lab.tui.chart_options import SMOOTHINGS, ChartOptions
 from lab.tui.screens.lab_screen import LabScreen
 from lab.tui.snapshot import Snapshot
 from lab.tui.widgets.loss_chart import LossChart
+
+if TYPE_CHECKING:
+    from lab.tui.chart_content import ChartContent
 
 ZOOM_FACTOR = 2.0
 PAN_SHARE = 0.25
@@ -42,6 +44,8 @@ class ChartActions(LabScreen):
 
     def action_x_axis(self) -> None:
         """Draws over the next of what is known of every drawn run."""
+        from lab.tui.curves import x_axes
+
         snapshot: Snapshot = self.lab.snapshot
         known = x_axes(snapshot, self.drawn)
         place = known.index(self.options.x) if self.options.x in known else 0

@@ -18,7 +18,7 @@ from textual.widgets import Static
 from lab.errors import LabError
 from lab.tui.actions import Situation, bindings, footer_actions
 from lab.tui.arrangement import PAGES, Arrangement
-from lab.tui.curves import ChartOptions
+from lab.tui.chart_options import ChartOptions
 from lab.tui.run_charts import VIEW_METRICS, joined_curves, lineage, trained_by
 from lab.tui.run_story import figures_at, headline, sample_at, step_line, values_at, verdict
 from lab.tui.screens.chart_actions import ChartActions, restored_options

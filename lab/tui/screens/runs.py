@@ -14,7 +14,7 @@ from textual.reactive import var
 from textual.widgets import Static
 
 from lab.tui.actions import Situation, bindings, footer_actions
-from lab.tui.curves import ChartOptions, chart_content, chart_key
+from lab.tui.chart_options import ChartOptions, chart_key
 from lab.tui.screens.chart_actions import ChartActions, restored_options
 from lab.tui.screens.run_actions import RunActions
 from lab.tui.screens.table_actions import TableActions
@@ -243,9 +243,13 @@ class RunsScreen(RunActions, TableActions, ChartActions):
         return Wanted(self.drawn, run.id if run else None, trash=self.in_trash)
 
     def _show_chart(self, drawn: tuple[str, ...], look: Look) -> None:
+        if not self.lab.loaded or (drawn and not self.snapshot.curves):
+            return  # frame and rows come before numpy is there
         chart = self.query_one(LossChart)
         dark, background = look.dark, look.colours["background"]
         if chart.content.key != chart_key(self.snapshot, drawn, self.options, dark=dark, background=background):
+            from lab.tui.curves import chart_content
+
             content = chart_content(self.snapshot, drawn, self.options, dark=dark, background=background)
             chart.show(content)
             chart.border_title = self.chart_heading(content)

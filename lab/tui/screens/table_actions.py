@@ -8,9 +8,8 @@ from textual import on
 from textual.reactive import var
 from textual.widget import Widget
 
-from lab.analysis.filter_completion import values_of
 from lab.analysis.run_filter import RunFilter
-from lab.tui.curves import MOST_LINES
+from lab.tui.chart_options import MOST_LINES
 from lab.tui.screens.queue_actions import QueueActions
 from lab.tui.widgets.detail_pane import DetailPane
 from lab.tui.widgets.filter_bar import FilterBar, Values
@@ -167,6 +166,8 @@ class TableActions(QueueActions):
 
     def filter_values(self) -> Values:
         """What the values of a filter's terms may be."""
+        from lab.analysis.filter_completion import values_of
+
         return values_of(self.listed)
 
     @on(FilterBar.Changed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.highlighter import Highlighter
 from rich.text import Text
@@ -15,9 +16,11 @@ from textual.message import Message
 from textual.widgets import Input, Static
 
 from lab import text
-from lab.analysis.filter_completion import Completions, complete
 from lab.analysis.run_filter import FilterError, RunFilter, parse_filter
 from lab.tui.theme import theme_colours
+
+if TYPE_CHECKING:
+    from lab.analysis.filter_completion import Completions
 
 Values = Mapping[str, Iterable[str]]
 _MOST_OPTIONS = 40
@@ -60,7 +63,7 @@ class FilterBar(Vertical):
         self._values = values
         self._known: Values = {}
         self._wrong = _WrongPart()
-        self._completions = Completions()
+        self._completions: Completions | None = None
         self._chosen = -1
         self._completed = ""
 
@@ -110,11 +113,11 @@ class FilterBar(Vertical):
 
     def action_complete(self, by: int) -> None:
         """Puts in the next of what the word may become."""
-        line = self.query_one(Input)
-        if line.value != self._completed or self._chosen < 0:
-            self._completions = complete(line.value, line.cursor_position, self._known)
+        line, found = self.query_one(Input), self._completions
+        if found is None or line.value != self._completed or self._chosen < 0:
+            found = self._completions = self._complete(line)
             self._chosen = -1 if by > 0 else 0
-        options, start = self._completions.options, self._completions.start
+        options, start = found.options, found.start
         if not options:
             return
         self._chosen = (self._chosen + by) % len(options)
@@ -124,6 +127,12 @@ class FilterBar(Vertical):
         if len(options) == 1:
             self._chosen = -1
         self._show_help()
+
+    def _complete(self, line: Input) -> Completions:
+        """What the word at the cursor may become."""
+        from lab.analysis.filter_completion import complete
+
+        return complete(line.value, line.cursor_position, self._known)
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
@@ -152,8 +161,8 @@ class FilterBar(Vertical):
         colours = theme_colours(self.app.theme_variables)
         muted = colours["text-muted"]
         completions = self._completions
-        if self._chosen < 0:
-            completions = complete(line.value, line.cursor_position, self._known)
+        if completions is None or self._chosen < 0:
+            completions = self._complete(line)
         said = Text(no_wrap=True, overflow="ellipsis")
         word_begun = bool(line.value.strip()) and not line.value[: line.cursor_position].endswith(" ")
         error = self._wrong.error

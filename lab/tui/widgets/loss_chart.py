@@ -1,8 +1,12 @@
-"""The chart widget: draws its content when that or its size has changed, and not otherwise."""
+"""The chart widget: draws its content when that or its size has changed, and not otherwise.
+
+What it draws with is imported with the first drawing: numpy takes as long as a third of the first frame.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from rich.segment import Segment
@@ -12,15 +16,14 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from lab.tui.chart import Drawer
-from lab.tui.chart_content import ChartContent, Palette
-from lab.tui.chart_frame import Frame, framed, said
-from lab.tui.chart_range import panned, whole_x_axis, zoomed
 from lab.tui.marker_style import marker_style
 from lab.tui.theme import theme_colours
 
 if TYPE_CHECKING:
     from lab.tui.app import LabApp
+    from lab.tui.chart import Drawer
+    from lab.tui.chart_content import ChartContent, Palette
+    from lab.tui.chart_frame import Frame
 
 WHEEL_FACTOR = 1.25
 WHEEL_SHARE = 0.1
@@ -47,7 +50,6 @@ class LossChart(Widget, can_focus=True):
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id)
-        self.content = self._shown = ChartContent(())
         self.drawings = 0
         """How often it has drawn, for those who want to know that it did not."""
         self.linked = True
@@ -55,8 +57,20 @@ class LossChart(Widget, can_focus=True):
         self._draws_soon = False
         self._strips: list[Strip] = []
         self._drawn: tuple[object, ...] = ()
-        self._drawer = Drawer()
+        self._drawer: Drawer | None = None
         self._frame: Frame | str = ""
+
+    @cached_property
+    def content(self) -> ChartContent:
+        """What it shows, or will show soon; nothing at first."""
+        from lab.tui.chart_content import ChartContent
+
+        return ChartContent(())
+
+    @cached_property
+    def _shown(self) -> ChartContent:
+        """What it shows now."""
+        return self.content
 
     def show(self, content: ChartContent) -> None:
         """Shows a content, unless it looks like the present one."""
@@ -69,6 +83,8 @@ class LossChart(Widget, can_focus=True):
 
     def zoomed(self, factor: float) -> tuple[float, float] | None:
         """What is shown after zooming in so many times, about the cursor or the middle."""
+        from lab.tui.chart_range import whole_x_axis, zoomed
+
         content, whole = self.content, whole_x_axis(self.content)
         if whole is None:
             return content.zoom
@@ -78,11 +94,15 @@ class LossChart(Widget, can_focus=True):
 
     def panned(self, share: float) -> tuple[float, float] | None:
         """What is shown after moving by a share of it."""
+        from lab.tui.chart_range import panned, whole_x_axis
+
         whole = whole_x_axis(self.content)
         return panned(whole, self.content.zoom, share) if whole is not None else self.content.zoom
 
     def stepped(self, share: float) -> float | None:
         """Where the cursor is after moving by a share of what is shown; None beyond the newest point."""
+        from lab.tui.chart_range import whole_x_axis
+
         content, whole = self.content, whole_x_axis(self.content)
         if whole is None:
             return None
@@ -126,6 +146,8 @@ class LossChart(Widget, can_focus=True):
         self._wheel(event, 1 / WHEEL_FACTOR, WHEEL_SHARE)
 
     def _wheel(self, event: events.MouseEvent, factor: float, share: float) -> None:
+        from lab.tui.chart_range import panned, whole_x_axis, zoomed
+
         event.stop()
         if not self.linked:
             return
@@ -146,6 +168,8 @@ class LossChart(Widget, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """One row of the drawing."""
         size = self.size
+        if not self._shown.key:
+            return Strip.blank(size.width, self.rich_style)
         app = cast("LabApp", self.app)
         drawn = (self._shown.key, size, app.theme, app.ascii_charts)
         if drawn != self._drawn:
@@ -156,6 +180,8 @@ class LossChart(Widget, can_focus=True):
         return self._strips[y].apply_style(self.rich_style)
 
     def _palette(self) -> Palette:
+        from lab.tui.chart_content import Palette
+
         app = cast("LabApp", self.app)
         colours = theme_colours(app.theme_variables)
         return Palette(
@@ -169,8 +195,12 @@ class LossChart(Widget, can_focus=True):
         )
 
     def _draw(self, size: Size) -> None:
+        from lab.tui.chart import Drawer
+        from lab.tui.chart_frame import framed, said
+
         self.drawings += 1
         palette = self._palette()
+        self._drawer = self._drawer or Drawer()
         frame = self._frame = framed(self._shown, palette, size.width, size.height)
         rows = said(frame, palette, *size) if isinstance(frame, str) else frame.rows(self._drawer.draw)
         self._strips = [Strip(row or [Segment("")]).adjust_cell_length(size.width) for row in rows]

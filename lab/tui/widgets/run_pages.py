@@ -10,7 +10,7 @@ from rich.text import Text
 from textual.widget import Widget
 
 from lab.tui.arrangement import PAGES
-from lab.tui.curves import ChartOptions
+from lab.tui.chart_options import ChartOptions
 from lab.tui.run_charts import (
     METRIC_PAGES,
     last_value,
