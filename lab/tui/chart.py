@@ -44,6 +44,12 @@ _BITS = np.zeros(0x2900, dtype=np.uint8)
 """The bits of each character that plotext draws with."""
 for _marker in _MARKERS.values():
     _BITS[[ord(character) for character in _marker.characters]] = np.arange(len(_marker.characters))
+_DOT_BITS: dict[MarkerStyle, np.ndarray] = {
+    "braille": np.array([[1, 8], [2, 16], [4, 32], [64, 128]], dtype=np.uint8),
+    "block": np.array([[1, 2], [4, 8]], dtype=np.uint8),
+    "ascii": np.array([[1]], dtype=np.uint8),
+}
+"""The bit of each dot of a cell, from above and from the left."""
 
 
 def drawable(values: np.ndarray) -> np.ndarray:
@@ -207,7 +213,7 @@ class Drawer:
             return before
         if trace.floor is not None:
             ceiling, floor = _area(trace, frame)
-            return _Drawn(frame, trace, ceiling, _ink(ceiling, frame, floor))
+            return _Drawn(frame, trace, ceiling, _area_ink(ceiling, floor, frame))
         path = _path(trace, frame)
         if before is None:
             return _Drawn(frame, trace, path, _ink(path, frame))
@@ -316,10 +322,33 @@ def _continued(before: _Drawn, path: _Path, frame: _Frame) -> np.ndarray:
     return np.concatenate([before.ink[:, :first_cell], new[:, first_cell:]], axis=1)
 
 
-def _ink(path: _Path, frame: _Frame, floor: _Path | None = None) -> np.ndarray:
-    """What plotext makes of a path, or of the stems from it down to a floor: the bits of each cell, (height, width)."""
+def _ink(path: _Path, frame: _Frame) -> np.ndarray:
+    """The bits of the cells that a path goes through, (height, width): each dot between two of its own, by rounding.
+
+    plotext draws the same, a point at a time in Python: ten lines of it take longer than a key may take to be seen.
+    """
+    columns, rows = frame.dots
+    dots = np.zeros((rows, columns), dtype=bool)  # from below
+    dots[path.rows, path.columns] = True
+    joined = ~path.starts[1:]
+    across, up = np.diff(path.columns)[joined], np.diff(path.rows)[joined]
+    length = np.maximum(np.abs(across), np.abs(up))
+    stretch = np.repeat(np.arange(len(length)), length)
+    nth = np.arange(len(stretch)) - np.repeat(np.cumsum(length) - length, length)
+
+    def between(first: np.ndarray, moved: np.ndarray) -> np.ndarray:
+        return first[stretch] + (2 * moved[stretch] * nth + length[stretch]) // (2 * length[stretch])
+
+    dots[between(path.rows[:-1][joined], up), between(path.columns[:-1][joined], across)] = True
+    wide, high = _MARKERS[frame.style].dots
+    in_cells = dots[::-1].reshape(frame.height, high, frame.width, wide)
+    return np.einsum("yaxb,ab->yx", in_cells, _DOT_BITS[frame.style], dtype=np.uint8)
+
+
+def _area_ink(ceiling: _Path, floor: _Path, frame: _Frame) -> np.ndarray:
+    """What plotext makes of the stems from one path down to another: the bits of each cell, (height, width)."""
     width, height, marker = frame.width, frame.height, _MARKERS[frame.style]
-    if not len(path):
+    if not len(ceiling):
         return np.zeros((height, width), dtype=np.uint8)
     import plotext
 
@@ -331,13 +360,8 @@ def _ink(path: _Path, frame: _Frame, floor: _Path | None = None) -> np.ndarray:
     figure.canvas("default")
     for name, cells, dots in (("x", width, marker.dots[0]), ("y", height, marker.dots[1])):
         figure.ruler(name).alignment("edge").lim(0, cells * dots).ticks([], [])
-    signal = figure.signal(*_middles(path), marker=marker.name)
-    if floor is not None:
-        signal.fill(figure.signal(*_middles(floor), marker=marker.name))
-    else:
-        signal.lines()
-        for start in np.flatnonzero(path.starts).tolist():
-            signal.line(start, False)
+    signal = figure.signal(*_middles(ceiling), marker=marker.name)
+    signal.fill(figure.signal(*_middles(floor), marker=marker.name))
     # plotext would ask each point for its colour, to leave that out for signals without one: most of the time it takes.
     signal._get_unique_pixels = list
     figure.draw(signal)

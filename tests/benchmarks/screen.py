@@ -36,6 +36,7 @@ from lab.store.location import worker_lock
 from lab.store.run_store import NewRun, RunStore
 from lab.tui import app as lab_app
 from lab.tui.app import LabApp
+from lab.tui.screens.lab_screen import LabScreen
 from tests.benchmarks.measure import Figure
 
 RUNS, POINTS, LIVE = 1000, 5000, 10
@@ -270,6 +271,8 @@ class WatchedApp(LabApp):
 
     def _display(self, screen: Any, renderable: Any) -> None:
         super()._display(screen, renderable)
+        if screen is not self.screen or (isinstance(screen, LabScreen) and not screen.is_whole):
+            return  # the mode that is left, or an empty frame before the widgets are there
         self.shown = now()
         self.noted.set()
 

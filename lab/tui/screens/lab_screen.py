@@ -32,6 +32,11 @@ class LabScreen(TakingAlong):
     _composed = 0
     _restored = False
 
+    def __init__(self) -> None:
+        super().__init__()
+        # Its widgets get their styles as they come; else Textual would style all that is shown anew, twice.
+        self._css_update_count = self.app._css_update_count
+
     @property
     def lab(self) -> LabApp:
         """The application, by its own type."""
