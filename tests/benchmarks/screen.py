@@ -288,7 +288,7 @@ async def keys_pressed(database: Path) -> tuple[list[Pressed], list[Pressed]]:
     async with app.run_test(headless=False, size=SIZE):
         await drawn(app)
         await asyncio.sleep(READ_AHEAD_SECONDS)
-        modes = [await pressed(app, key) for key in MODES]
+        modes = [await pressed(app, key, shows=True) for key in MODES]
         keys = []
         for _ in range(ROUNDS):
             await drawn(app)
@@ -307,8 +307,11 @@ async def drawn(app: WatchedApp) -> None:
     await asyncio.sleep(1.0)
 
 
-async def pressed(app: WatchedApp, key: str) -> Pressed:
-    """One key, until what it does is shown; where nothing is to be shown, until it was seen to."""
+async def pressed(app: WatchedApp, key: str, *, shows: bool = False) -> Pressed:
+    """One key, until what it does is shown; where nothing is to be shown, until it was seen to.
+
+    Raises `TimeoutError` where it must show something and does not.
+    """
     await asyncio.sleep(SETTLE_SECONDS)
     character = {"space": " "}.get(key, key if len(key) == 1 else None)
     name = _character_to_key(key) if len(key) == 1 else key
@@ -320,8 +323,8 @@ async def pressed(app: WatchedApp, key: str) -> Pressed:
         handled = begun if typing else app.handled
         return handled >= begun and app.shown > handled
 
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(LONGEST_WAIT):
+    with contextlib.nullcontext() if shows else contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE_SECONDS if shows else LONGEST_WAIT):
             while not over():
                 app.noted.clear()
                 await app.noted.wait()
