@@ -6,12 +6,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from textual import _wait
 from tui_helpers import make_database
 
 from lab.inference.client import InferenceClient, Listener
 from lab.inference.protocol import SpeedRequest
 from lab.queue import requests
 from lab.store.run_store import RunStore
+from lab.tui import reader
 
 
 @pytest.fixture(scope="session")
@@ -73,3 +75,14 @@ def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     monkeypatch.setenv("COLORTERM", "truecolor")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pilot looks in shorter turns whether the screen has come to rest, three of them a key; so does the reader.
+
+    Most of a test's time it would else sleep.
+    """
+    monkeypatch.setattr(_wait, "SLEEP_GRANULARITY", 0.005)
+    monkeypatch.setattr(_wait, "SLEEP_IDLE", 0.001)
+    monkeypatch.setattr(reader, "POLL_SECONDS", 0.05)
