@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MOST_RUNS = 20
 """Runs listed for one search; who seeks among more has the filter."""
+EXPERIMENT_WORDS = "experiment grid sweep"
+"""By these all experiments are found: a sweep, to many, is a grid."""
 BESIDE_ACTIONS = 0.8
 """Things count for less than actions that match as well."""
 
@@ -125,7 +127,7 @@ class LabThings(Provider):
                 yield self._hit(query, title, stage.adds, partial(screen.compose_stage, stage.name))
         for file in self.experiments:
             question = file.experiment.question if file.experiment else file.problem
-            if all(word in f"experiment {file.name} {file.title} {question}".casefold() for word in sought):
+            if all(word in f"{EXPERIMENT_WORDS} {file.name} {file.title} {question}".casefold() for word in sought):
                 title = f"experiment {text.literal(file.name)}"
                 said = text.literal(f"{file.title}: {question}" if question else file.title)
                 yield self._hit(query, title, said, partial(screen.ask_experiment, file.path))
