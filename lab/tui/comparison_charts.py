@@ -29,6 +29,8 @@ KINDS = ("overlay", "multiples", "bars")
 """How the groups are drawn, one after the other."""
 BAND_WORDS: Mapping[BandKind, str] = {"interval": "95 % interval", "range": "lowest to highest", "sd": "± one sd"}
 LOSSES = ("train/loss", VAL, "train/eval_loss")
+MOST_BANDS = 8
+"""Bands that one chart shows over each other: more cannot be told apart; the multiples have them all."""
 LABEL_WIDTH = 20
 
 
@@ -77,14 +79,17 @@ def step_at(run: Any, comparison: ComparisonView, options: ChartOptions) -> int:
 
 def overlay(comparison: ComparisonView, snapshot: Snapshot, drawing: Drawing, look: Look) -> ChartContent:
     """Every drawn group over the others: one run as a line, several as their mean with a band."""
-    return _content(comparison, snapshot, drawing, look, comparison.drawn, alone=False)
+    content = _content(comparison, snapshot, drawing, look, comparison.drawn, alone=False)
+    if len(content.bands) <= MOST_BANDS:
+        return content
+    return replace(content, lines=content.all_lines, bands=())
 
 
 def multiples(
     comparison: ComparisonView, snapshot: Snapshot, drawing: Drawing, look: Look, places: Sequence[int]
 ) -> list[ChartContent]:
     """A chart for each of these groups, all on the scale that the whole comparison needs."""
-    whole = overlay(comparison, snapshot, drawing, look)
+    whole = _content(comparison, snapshot, drawing, look, comparison.drawn, alone=False)
     found = axes(whole)
     if found is None:
         return [replace(whole, key=(*whole.key, place)) for place in places]
@@ -317,11 +322,13 @@ def _bar_cells(bar: Bar, start: float, end: float, room: int, *, ascii_only: boo
 
 def caption(comparison: ComparisonView, drawing: Drawing) -> str:
     """What is drawn, and how, in a few words."""
-    several = any(len(group.runs) > 1 for group in comparison.groups)
+    several = [place for place in comparison.drawn if len(comparison.groups[place].runs) > 1]
+    banded = drawing.kind != "overlay" or len(several) <= MOST_BANDS
+    mean = f"mean, {BAND_WORDS[drawing.band]}" if banded else f"mean (bands up to {MOST_BANDS} groups)"
     weight = SMOOTHINGS[drawing.options.smoothing]
     words = [
         comparison.wanted.metric,
-        f"mean, {BAND_WORDS[drawing.band]}" if several else "",
+        mean if several else "",
         f"smoothed {weight:g}" if weight and comparison.wanted.metric != VAL and drawing.kind != "bars" else "",
     ]
     if drawing.kind == "overlay" and len(comparison.drawn) < len(comparison.groups):

@@ -11,6 +11,7 @@ from tui_helpers import HOSTILE, add_run, lab_app, named, on_screen, until
 
 from lab.config.diagnostics import BINS
 from lab.store.run_store import RunStore
+from lab.tui import comparison_charts
 from lab.tui.comparisons import MOST_GROUPS
 from lab.tui.screens.compare import CompareScreen
 from lab.tui.screens.composer import ComposerScreen
@@ -219,6 +220,20 @@ async def test_its_style_stays_its_own(database: Path) -> None:
         await pilot.press("2", "n")
         await until(pilot, lambda: isinstance(app.screen, ComposerScreen) and app.screen.checked)
         assert app.screen.query_one("#groups").styles.border_top[0] == ""
+
+
+async def test_more_bands_than_can_be_told_apart_are_left_to_the_multiples(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparison_charts, "MOST_BANDS", 0)
+    app = lab_app(database)
+    async with app.run_test(size=(160, 45)) as pilot:
+        screen = await in_compare(pilot, database)
+        assert (len(screen.chart.content.lines), len(screen.chart.content.bands)) == (3, 0)
+        assert "mean (bands up to 0 groups)" in on_screen(app)
+        await pilot.press("c")
+        panels = list(screen.query("#multiples LossChart").results(LossChart))
+        await until(pilot, lambda: sum(bool(panel.content.bands) for panel in panels) == 1)
 
 
 async def test_more_groups_than_a_chart_can_show_are_said(database: Path) -> None:
