@@ -238,6 +238,7 @@ async def test_a_database_that_cannot_be_read_any_more_keeps_what_was_shown(data
     app = lab_app(database)
     async with app.run_test(size=LARGE) as pilot:
         await viewing(pilot)
+        app.reader.stop()  # what it reads well says that all is well
         app.post_message(ReadFailed("the database cannot be read: disk I/O error"))
         await until(pilot, lambda: "disk I/O error" in on_screen(app))
         assert "finished · val 2.083" in on_screen(app)
@@ -333,7 +334,7 @@ async def test_c_queues_a_child_and_opens_it(database: Path) -> None:
         await viewing(pilot)
         await pilot.press("c")
         await until(pilot, lambda: isinstance(app.screen, ContinueScreen) and app.screen.checked)
-        assert "goes on at step 400 for 400 steps, to 800" in on_screen(app)
+        await until(pilot, lambda: "goes on at step 400 for 400 steps, to 800" in on_screen(app))
         assert "1e-3; a tenth of it is 1e-4" in on_screen(app)
         form = app.screen
         await pilot.press(*"0", "enter")
