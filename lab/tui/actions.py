@@ -34,7 +34,7 @@ def _on_chart(now: Situation) -> bool:
 
 
 def _can_step(now: Situation) -> bool:
-    if now.mode == "sample":
+    if now.mode in ("sample", "lr_finder", "compare"):
         return now.status is not None
     if now.mode == "inspect":
         return now.figures > 0 and now.pane in ("page", "beside")

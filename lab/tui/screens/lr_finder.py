@@ -213,9 +213,11 @@ class LRFinderScreen(QueueActions):
         self.show_size()
         self.set_class(self.single, "-single")
         self.set_class(alone, "-alone")
+        none = self.lab.loaded and not self.views
+        self.set_class(none, "-none")
         shown = {
-            "left": not alone or self.pane == "sweeps",
-            "right": not alone or self.pane != "sweeps",
+            "left": none or not alone or self.pane == "sweeps",
+            "right": not none and (not alone or self.pane != "sweeps"),
             "sweep-chart": not alone or self.pane == "sweep-chart",
             "found": not alone or self.pane == "rates",
         }

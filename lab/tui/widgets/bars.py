@@ -237,7 +237,7 @@ class KeyBar(Static):
             start = said.cell_len
             needed = len(action.key_text) + len(action.label) + 3
             if start + needed > self.app.size.width:
-                break
+                continue  # a shorter one may yet fit
             said.append(action.key_text, f"bold {colours['accent']}")
             said.append(f" {action.label}  ", colours["text-muted"])
             self._spans.append((start, said.cell_len, action.id))
