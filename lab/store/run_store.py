@@ -266,14 +266,11 @@ class RunStore:
 
     def points(self, run_id: str, metric: str, *, from_step: int = 0) -> MetricPoints:
         """A metric's points from a step on, by step; empty where nothing was recorded."""
-        query = (
-            sa.select(Point.step, Point.value, Point.low, Point.high, Point.nonfinite)
-            .join(Metric, Metric.id == Point.metric_id)
-            .where(Metric.run_id == run_id, Metric.name == metric, Point.bucket >= from_step // Metric.bucket_width)
-            .order_by(Point.bucket)
-        )
         import numpy as np  # late: the screen shows its rows before it needs that
 
+        columns = (Point.step, Point.value, Point.low, Point.high, Point.nonfinite)
+        wanted = (Metric.run_id == run_id, Metric.name == metric, Point.bucket >= from_step // Metric.bucket_width)
+        query = sa.select(*columns).join(Metric, Metric.id == Point.metric_id).where(*wanted).order_by(Point.bucket)
         with self.database.reader.connect() as connection:
             # The driver's own tuples: thousands of SQLAlchemy's rows take longer than all the rest of reading.
             rows = connection.execute(query).cursor.fetchall()

@@ -14,9 +14,9 @@ from textual.widgets import Static
 from lab import text
 from lab.analysis.race import Standing, standing
 from lab.tui.actions import Situation, bindings, footer_actions
+from lab.tui.chart_options import ChartOptions
 from lab.tui.comparison_charts import Drawing, overlay, step_at
 from lab.tui.comparisons import BY_RUN, VAL, CompareWanted, ComparisonView
-from lab.tui.curves import ChartOptions
 from lab.tui.screens.chart_actions import ChartActions
 from lab.tui.screens.queue_actions import QueueActions
 from lab.tui.shown import Shown, of_run, of_text
