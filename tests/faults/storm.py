@@ -47,7 +47,7 @@ BOUNDARIES = {
     "worker": (*IN_A_TRANSACTION, *OF_A_LOCK),
     "screen": IN_A_TRANSACTION,
 }
-TARGETS = {"trainer": 56, "worker": 16, "fork server": 6, "screen": 10, "everything": 12}
+TARGETS = {"trainer": 64, "worker": 13, "fork server": 4, "screen": 8, "everything": 11}
 AT_A_BOUNDARY = {"trainer": 0.65, "worker": 0.6, "screen": 0.5, "everything": 0.5}
 LONGEST_DELAY = 1.0
 BOUNDARY_PATIENCE = 8.0
@@ -111,7 +111,7 @@ def menu(laboratory: Laboratory, words: Path) -> dict[str, Callable[[str], NewRu
             "layernorm", steps=100, eval_every=10, diagnostics_every=5, embedding_dim=16, heads=2, layers=1,
             dropout=0.1,
         ),
-        "buckets": run("bigram", steps=5200, eval_every=260, batch_size=1),
+        "buckets": run("bigram", steps=5200, eval_every=520, batch_size=1),
         "muon": run(
             "modern", steps=80, eval_every=8, embedding_dim=16, heads=2, layers=1, context_length=16, batch_size=4,
         ),
