@@ -89,6 +89,7 @@ def hammer(what: str, alone: Laboratory, seconds: float, *run_ids: str) -> subpr
 # Screens and commands
 
 
+@pytest.mark.full
 def test_two_screens_and_commands_on_one_database_agree(alone: Laboratory) -> None:
     first, second = (alone.add("bigram", seed=seed, steps=200_000, eval_every=1000) for seed in (1, 2))
     lifecycle.pause_queue(alone.store)
@@ -188,7 +189,9 @@ def trained_beside_a_lock(
             trainers(worker)[1].kill()  # whose end the worker has to write down
             command = start_lab("queue", "pause", waits, "--db", str(alone.path))
             if screen is not None:
-                screen.press("r", "u")
+                screen.press("t")
+                screen.shows("tags of")
+                screen.press("waited", "enter")
             give_back_at = time.monotonic() + seconds
             while time.monotonic() < give_back_at:
                 assert worker.is_running()
@@ -207,7 +210,7 @@ def trained_beside_a_lock(
             eventually(lambda: alone.store.run(ends).attempt == 2, "the killed run's next attempt")
             assert worker.is_running()
             if screen is not None:
-                screen.shows("training")
+                eventually(lambda: any("waited" in row.tags for row in alone.store.runs()), "the tag")
         lifecycle.cancel(alone.store, ends)
         assert_same(alone.store, run_id, left_behind(alone.store, first))
 

@@ -42,10 +42,10 @@ def alone(tmp_path: Path) -> Iterator[Laboratory]:
     ("seed", "reason", "written"),
     [
         pytest.param(101, "RuntimeError: [enforce fail", "can't allocate memory", id="out of memory"),
-        pytest.param(102, "the trainer died (signal SIGKILL)", "", id="killed by the kernel"),
+        pytest.param(102, "the trainer died (signal SIGKILL)", "", id="killed by the kernel", marks=pytest.mark.full),
         pytest.param(103, "the trainer died (signal SIGSEGV)", "misbehaving.py", id="segmentation fault"),
         pytest.param(106, "ValueError: the model has had enough", "and says so in two lines", id="exception"),
-        pytest.param(107, "the trainer died (exit status 7)", "", id="exit"),
+        pytest.param(107, "the trainer died (exit status 7)", "", id="exit", marks=pytest.mark.full),
     ],
 )
 def test_a_run_that_breaks_fails_alone_with_its_reason(
@@ -68,6 +68,7 @@ def test_a_run_that_breaks_fails_alone_with_its_reason(
         assert log.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.full
 def test_runs_that_hang_are_killed_and_fail_alone(alone: Laboratory) -> None:
     with alone.worker("misbehaving") as worker:
         stopped, asleep, beside = (alone.add("bigram", seed=seed, **RUN) for seed in (104, 105, 1))
@@ -103,6 +104,7 @@ def test_a_run_whose_config_makes_no_sense_fails_alone(shared: Laboratory, worke
     assert worker_pid(shared.path) == worker.pid
 
 
+@pytest.mark.full
 def test_a_new_checkpoint_between_forgives_what_failed_before(shared: Laboratory, worker: psutil.Process) -> None:
     run_id = shared.add("single-head", steps=800, eval_every=20)
     for deaths in range(1, 5):

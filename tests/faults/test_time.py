@@ -18,7 +18,7 @@ from tests.tui.terminals import lab_in_terminal
 
 RUN = {"steps": 800, "eval_every": 50, "dropout": 0.1, "schedule": "cosine", "warmup_steps": 100}
 HOURS = 3600.0
-STALL_SECONDS = 5.0
+STALL_SECONDS = 4.0
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def undisturbed(shared: Laboratory) -> dict[str, Any]:
     return left_behind(shared.store, run_id)
 
 
-@pytest.mark.parametrize("first_awake", ["trainer", "worker"])
+@pytest.mark.parametrize("first_awake", [pytest.param("trainer", marks=pytest.mark.full), "worker"])
 def test_a_machine_that_slept_takes_no_trainer_for_dead(
     shared: Laboratory, undisturbed: dict[str, Any], first_awake: str
 ) -> None:
@@ -57,7 +57,9 @@ def test_a_machine_that_slept_takes_no_trainer_for_dead(
     assert_same(shared.store, run_id, undisturbed)
 
 
-@pytest.mark.parametrize("jump", [-5 * HOURS, 5 * HOURS], ids=["back", "ahead"])
+@pytest.mark.parametrize(
+    "jump", [pytest.param(-5 * HOURS, id="back"), pytest.param(5 * HOURS, id="ahead", marks=pytest.mark.full)]
+)
 def test_a_clock_that_jumps_changes_nothing(
     shared: Laboratory, undisturbed: dict[str, Any], tmp_path: Path, jump: float
 ) -> None:
@@ -88,6 +90,7 @@ def while_shifted(shared: Laboratory, run_id: str, clock: str) -> None:
     assert 0 <= shown["seconds"] < HOURS
 
 
+@pytest.mark.full
 def test_times_on_the_screen_are_of_the_run_and_not_of_the_clock(shared: Laboratory, tmp_path: Path) -> None:
     clock = tmp_path / "clock"
     run_id = shared.add(steps=20_000, eval_every=500)
