@@ -17,6 +17,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import psutil
+
 from lab.errors import ConfigError, DatabaseLockedError, StorageError, StoreError, WorkerError
 from lab.queue.attempt import Failure, train
 from lab.queue.file_lock import FileLock
@@ -37,6 +39,8 @@ _LONGEST_LOOK = 1.0
 """Seconds without a beat that one look may count: where more have passed, the worker itself stood still, or slept."""
 _LONGEST_DELAY = 60.0
 """Before a trainer is started again where starting one failed."""
+_LOST = 255
+"""What multiprocessing has for an exit status where the fork server, which alone would know it, has died."""
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _PRELOADED = ["torch", "torch._dynamo", "safetensors.torch", "lab.queue.attempt", "lab.queue.trainer_process"]
 
@@ -57,6 +61,8 @@ class Trainer:
     stalled: bool = False
     told_to_end: bool = False
     failure: Failure | None = None
+    server: int | None = None
+    """The process id of the fork server that it comes from."""
 
 
 class Worker:
@@ -261,7 +267,7 @@ class Worker:
         finally:
             theirs.close()
         self._delay = 0.0
-        self._trainers.append(Trainer(run, threads, process, ours, beats))
+        self._trainers.append(Trainer(run, threads, process, ours, beats, server=_fork_server_pid()))
         self._say(f"{run.name} ({run.id}): training, {run.steps:,} steps")
         return True
 
@@ -314,6 +320,9 @@ class Worker:
             lifecycle.requeue(self._store, run.id, run.attempt, "its worker was stopped; it goes on with the next")
             self._say(f"{run.name} ({run.id}): {self._store.run(run.id).status}")
             return
+        if trainer.failure is None and exit_code == _LOST and _is_dead(trainer.server):
+            lifecycle.requeue(self._store, run.id, run.attempt, "its fork server was killed; it goes on with the next")
+            return
         if trainer.failure is not None:
             reason, for_good = trainer.failure.reason, trainer.failure.for_good
         elif trainer.stalled:
@@ -333,6 +342,22 @@ def _identity(path: Path) -> tuple[int, int]:
     """What tells a file from another that takes its name."""
     status = path.stat()
     return status.st_dev, status.st_ino
+
+
+def _fork_server_pid() -> int | None:
+    return getattr(forkserver._forkserver, "_forkserver_pid", None)
+
+
+def _is_dead(pid: int | None) -> bool:
+    """Whether a child is; one that is just dying, whose files are closed already, is waited for, but not reaped."""
+    if pid is None:
+        return False
+    give_up_at = time.monotonic() + 1.0
+    while time.monotonic() < give_up_at:
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.01)
+    return False
 
 
 def _said_of_exit(exit_code: int) -> str:

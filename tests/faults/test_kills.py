@@ -170,6 +170,23 @@ def test_a_killed_workers_trainers_die_and_its_runs_go_on_with_the_next(
         assert_same(alone.store, run_id, undisturbed)
 
 
+@pytest.mark.full
+def test_a_killed_fork_server_is_no_failure_of_its_runs(alone: Laboratory) -> None:
+    run_id = alone.add(**BARE_RUN)
+    with alone.worker() as worker:
+        for attempt in range(1, 5):
+
+            def trains(attempt: int = attempt) -> bool:
+                run = alone.store.run(run_id)
+                return run.attempt == attempt and run.step > 0
+
+            eventually(trains, f"attempt {attempt}")
+            the_trainer(worker).parent().kill()
+        run = alone.wait_for(run_id, "finished")
+    assert (run.attempt, run.failures) == (5, 0)
+    assert "its fork server was killed" in alone.log(run_id)
+
+
 def test_a_worker_told_to_end_puts_its_runs_back_at_the_head_of_the_queue(
     alone: Laboratory, undisturbed: dict[str, Any]
 ) -> None:
