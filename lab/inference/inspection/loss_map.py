@@ -154,9 +154,8 @@ def _by_line(subject: Subject, named: Sequence[tuple[str, CharacterLosses]]) -> 
     """A stream's speaker lines against its verse; nothing of words."""
     if subject.config.dataset_as == "words":
         return []
-    text = subject.dataset.tokenizer.decode(subject.dataset.splits["val"].tolist())
     rows: list[tuple[Cell, ...]] = []
-    for kind, mask in line_kinds(text).items():
+    for kind, mask in line_kinds(subject.val_text).items():
         cells: list[Cell] = [kind, int(mask.sum())]
         for _, each in named:
             part = mask[each.first : each.first + len(each.losses)]
@@ -208,17 +207,20 @@ def _by_place_in_word(subject: Subject, named: Sequence[tuple[str, CharacterLoss
 
 def _words(subject: Subject, named: Sequence[tuple[str, CharacterLosses]]) -> Table:
     """What whole words cost: a stream's by kind, those that cost most altogether; of words the dearest ones."""
-    text = subject.dataset.tokenizer.decode(subject.dataset.splits["val"].tolist())
     words = subject.config.dataset_as == "words"
-    spans = [(m.start(), m.end(), m.group()) for m in (re.finditer(r"[^\n]+\n" if words else _WORD, text))]
+    matches = list(re.finditer(r"[^\n]+\n" if words else _WORD, subject.val_text))
+    said = [match.group().rstrip("\n") for match in matches]
+    spans = np.array([match.span() for match in matches], dtype=int).reshape(-1, 2)
     costs: list[dict[str, list[float]]] = []
     for _, each in named:
         running = np.concatenate([[0.0], np.cumsum(np.nan_to_num(each.losses))])
+        low, high = (spans - each.first).T
+        inside = (low >= 0) & (high < len(running))
+        paid_for = np.where(inside, running[np.where(inside, high, 0)] - running[np.where(inside, low, 0)], np.nan)
         by_word: dict[str, list[float]] = defaultdict(list)
-        for start, end, word in spans:
-            low, high = start - each.first, end - each.first
-            if low >= 0 and high < len(running):
-                by_word[word.rstrip("\n")].append(float(running[high] - running[low]))
+        for word, cost in zip(said, paid_for.tolist(), strict=True):
+            if cost == cost:  # else it was not scored
+                by_word[word].append(cost)
         costs.append(by_word)
     whole = float(named[0][1].losses.sum())
     fewest = 1 if words else _FEWEST_OF_A_WORD

@@ -35,6 +35,11 @@ class Subject:
         return self.models.dataset(self.database, self.run)
 
     @cached_property
+    def val_text(self) -> str:
+        """The val split as one text."""
+        return self.dataset.tokenizer.decode(self.dataset.splits["val"].tolist())
+
+    @cached_property
     def tokenizer(self) -> CharacterTokenizer:
         """The model's own vocabulary, which outlives the text."""
         if self.loaded is not None:
