@@ -149,7 +149,7 @@ def _put(page: Page, path: Path | None, as_json: bool) -> None:
     elif as_json:
         print_json(page_document(page))
     else:
-        print("\n".join(page_lines(page, min(console().width, 160), Ink() if _shows_blocks() else PLAIN)))
+        print("\n".join(page_lines(page, console().width, Ink() if _shows_blocks() else PLAIN)))
 
 
 def _shows_blocks() -> bool:
@@ -173,7 +173,7 @@ def _write(page: Page, path: Path) -> int:
         ".svg": page_svg,
         ".csv": page_csv,
         ".json": lambda page: json.dumps(page_document(page), ensure_ascii=False, allow_nan=False) + "\n",
-        ".txt": lambda page: "\n".join(page_lines(page)) + "\n",
+        ".txt": lambda page: "\n".join(page_lines(page, 200)) + "\n",
     }
     data = formats[path.suffix.lower()](page).encode()
     try:

@@ -16,6 +16,7 @@ MOST_ROWS = 70
 _GAP = "   "
 _LONGEST_LABEL = 28
 _LONGEST_BAR = 60
+_WIDEST_PROSE = 110
 _SCATTER_ROWS = 26
 _LINE_ROWS = 24
 
@@ -39,9 +40,9 @@ def page_lines(page: Page, width: int = 100, ink: Ink | None = None) -> list[str
     """A page as lines of at most so many cells (labels of words and characters permitting), texts shown literally."""
     ink = ink or Ink()
     lines = [literal(page.title), ""]
-    lines += textwrap.wrap(page.look_at, width)
+    lines += textwrap.wrap(page.look_at, min(width, _WIDEST_PROSE))
     for note in page.notes:
-        lines += textwrap.wrap(literal(note), width, initial_indent="· ", subsequent_indent="  ")
+        lines += textwrap.wrap(literal(note), min(width, _WIDEST_PROSE), initial_indent="· ", subsequent_indent="  ")
     for together in _side_by_side(page.figures):
         lines.append("")
         if len(together) == 1:
@@ -240,7 +241,8 @@ def _table(figure: Table, width: int, ink: Ink) -> list[str]:
         all(cell is None or isinstance(cell, int | float) for cell in column)
         for column in zip(*figure.rows, strict=True)
     ] or [False] * len(figure.columns)
-    return _aligned(figure.columns, rows, numeric) + _more(len(figure.rows))
+    lines = _aligned(figure.columns, rows, numeric)
+    return [clip(line, width) for line in lines] + _more(len(figure.rows))
 
 
 def _cell(cell: Cell) -> str:
