@@ -37,6 +37,12 @@ def own_config(
     return from_mapping(values | {"dataset": dataset, "dataset_as": dataset_as} | settings)
 
 
+def usual_own_config(config: RunConfig) -> RunConfig:
+    """The config of the same model with nothing set: what it is shown against, as a rung is against its stage."""
+    named = ("model", "stage", "source_sha256", "dataset", "dataset_as")
+    return from_mapping({name: getattr(config, name) for name in named})
+
+
 _EVERY_MODEL = models_that_read(RunConfig.model_fields["lr"])
 
 

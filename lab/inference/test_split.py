@@ -17,7 +17,8 @@ def check_has_test_split(store: RunStore, run: RunRow) -> None:
     """Raises `DatasetError` where the run's dataset is cut without one, or has changed."""
     if run.dataset_kind != "words":
         raise DatasetError(
-            f"dataset '{run.dataset}' is a stream, cut into train and val: it has no test split to look at"
+            f"dataset '{run.dataset}' is a stream, cut into train and val: it has no test split to look at. "
+            f"Its val is over the whole held-out tenth (lab show {run.id}); words have a test split"
         )
     dataset_of(run, store.database.path)
 

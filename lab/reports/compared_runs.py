@@ -17,6 +17,7 @@ from lab.analysis.run_filter import parse_filter
 from lab.config.lr_sweep import LR_SWEEP
 from lab.errors import RunNotFoundError, UsageError
 from lab.reports.experiment_runs import runs_of_experiment
+from lab.reports.lineage import whole_curve
 from lab.store.run_store import RunRow, RunStore
 
 VAL = "val"
@@ -135,8 +136,8 @@ def reached(store: RunStore, group: Group, target: float, by_id: Mapping[str, Ru
     """When the runs of a group first came down to a val loss, straight between their evaluations."""
     seconds, characters, count = [], [], 0
     for run in group.runs:
-        val = store.points(run.id, "val/loss")
-        step = first_reached(val.steps.astype(float), val.values, target)
+        steps, values = whole_curve(store, run, "val/loss", by_id)
+        step = first_reached(steps.astype(float), values, target)
         if step is None:
             continue
         count += 1
@@ -145,9 +146,9 @@ def reached(store: RunStore, group: Group, target: float, by_id: Mapping[str, Ru
             continue
         per_step = whole / run.step
         characters.append(float(on_axis(np.array(step), per_step)))
-        speed = store.points(run.id, "chars_per_second")
-        if len(speed):
-            seconds.append(float(on_clock(np.array(step), per_step, speed.steps, speed.values)))
+        speed_steps, speeds = whole_curve(store, run, "chars_per_second", by_id)
+        if len(speed_steps):
+            seconds.append(float(on_clock(np.array(step), per_step, speed_steps, speeds)))
     return Reached(
         statistics.fmean(seconds) if seconds else None, statistics.fmean(characters) if characters else None, count
     )

@@ -31,11 +31,12 @@ class Glyphs:
 
 UNICODE = Glyphs(
     "┈", "↑", "↓", "│", "┤", "└", "─", "┴", "│", "━",
-    {"best": "◆", "diverged": "✗", "checkpoint": "▲", "point": "●"},
+    {"best": "◆", "diverged": "✗", "checkpoint": "▲", "point": "●", "branch": "┣"},
 )  # fmt: skip
 ASCII = Glyphs(
-    ".", "^", "v", "|", "+", "+", "-", "+", "|", "-", {"best": "B", "diverged": "X", "checkpoint": "C", "point": "O"}
-)
+    ".", "^", "v", "|", "+", "+", "-", "+", "|", "-",
+    {"best": "B", "diverged": "X", "checkpoint": "C", "point": "O", "branch": "+"},
+)  # fmt: skip
 
 LINE_CHARACTERS = "*o+#@%&=~$?!"
 """What lines are drawn with in ASCII, one after the other."""

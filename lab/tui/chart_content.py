@@ -56,7 +56,7 @@ class Reference:
     y: float
 
 
-MarkKind = Literal["best", "diverged", "checkpoint", "point"]
+MarkKind = Literal["best", "diverged", "checkpoint", "point", "branch"]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from lab import text
 from lab.analysis.alignment import BandKind, band
-from lab.tui.chart_content import Band, ChartContent, Line, Reference
+from lab.tui.chart_content import Band, ChartContent, Line, Mark, Reference
 from lab.tui.chart_options import SMOOTHINGS, X_AXES, ChartOptions
 from lab.tui.chart_range import axes
 from lab.tui.comparisons import SPEED, VAL, ComparisonView
@@ -114,6 +114,7 @@ def _content(
     axis = axis_of(comparison, options)
     lines: list[Line] = []
     bands: list[Band] = []
+    marks: list[Mark] = []
     for place in places:
         group = comparison.groups[place]
         curves = _placed_curves(comparison, group, options, axis)
@@ -121,6 +122,7 @@ def _content(
         final = comparison.verdicts[place].final if metric == VAL else None
         colour = look.colour_of(group.first.id)
         if len(curves) == 1:
+            marks += _branch_marks(comparison, group, options, axis, curves[0], colour)
             lines.append(_line(curves[0], colour, label, _end(label, curves[0][1], metric, final), f"{place}"))
         elif curves:
             found = _kept_band(_Arrays(tuple(curves)), drawing.band)
@@ -130,6 +132,7 @@ def _content(
         key=(comparison.version, drawing, look.dark, look.colours.get("background"), tuple(places), alone),
         lines=lines,
         bands=bands,
+        marks=marks,
         references=_references(comparison, snapshot, alone) if metric in LOSSES else [],
         x_name=axis,
         log_x=options.log_x,
@@ -141,6 +144,27 @@ def _content(
         best="highest" if metric == SPEED else "lowest",
         say=text.loss if metric in LOSSES else short_number,
     )
+
+
+def _branch_marks(
+    comparison: ComparisonView,
+    group: Group,
+    options: ChartOptions,
+    axis: str,
+    curve: tuple[np.ndarray, np.ndarray],
+    colour: str,
+) -> list[Mark]:
+    """Where a run that stands alone went on from another, on its curve."""
+    run = group.first
+    held = comparison.curves.get(run.id, {}).get(comparison.wanted.metric)
+    if held is None or run.parent_step is None:
+        return []
+    steps = held.steps
+    if not steps[0] <= run.parent_step <= steps[-1]:
+        return []
+    x = float(np.interp(run.parent_step, steps, curve[0]))
+    finite = np.isfinite(curve[1])
+    return [Mark("branch", x, float(np.interp(x, curve[0][finite], curve[1][finite])), colour)]
 
 
 def _line(curve: tuple[np.ndarray, np.ndarray], colour: str, name: str, label: str, key: str) -> Line:

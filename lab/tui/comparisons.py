@@ -20,6 +20,7 @@ from lab.analysis.fairness import Unfairness
 from lab.analysis.groups import Group, group_runs
 from lab.analysis.verdict import Verdict
 from lab.errors import ConfigError
+from lab.reports.lineage import whole_curve
 from lab.tui.snapshot import Curve
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class ComparisonReader:
         runs = [by_id[run_id] for run_id in wanted.run_ids if run_id in by_id]
         judged = self._judge(store, runs, by_id, wanted)
         until = time.monotonic() + READING_SECONDS
-        unread = self._read_curves(store, judged, wanted, until)
+        unread = self._read_curves(store, judged, wanted, by_id, until)
         target = wanted.target if wanted.target is not None else self._usual_target(judged)
         reached = self._read_reached(store, judged, target, by_id, until) if not unread else {}
         unread += len(judged.groups) - len(reached) if target is not None else 0
@@ -180,7 +181,14 @@ class ComparisonReader:
 
     # Reading
 
-    def _read_curves(self, store: RunStore, judged: ComparisonView, wanted: CompareWanted, until: float) -> int:
+    def _read_curves(
+        self,
+        store: RunStore,
+        judged: ComparisonView,
+        wanted: CompareWanted,
+        by_id: Mapping[str, RunRow],
+        until: float,
+    ) -> int:
         """Reads as many of the drawn curves as the time allows; returns how many are left."""
         drawn = [run for place in judged.drawn for run in judged.groups[place].runs]
         left = 0
@@ -192,8 +200,8 @@ class ComparisonReader:
             if time.monotonic() > until:
                 left += 1
                 continue
-            points = store.points(run.id, metric)
-            self._curves[run.id, metric] = state, Curve(points.steps, points.values, (run.step, len(points)))
+            steps, values = whole_curve(store, run, metric, by_id)
+            self._curves[run.id, metric] = state, Curve(steps, values, (run.step, len(steps)))
         return left
 
     def _known(self, run: RunRow, wanted: CompareWanted) -> dict[str, Curve]:

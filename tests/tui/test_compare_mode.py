@@ -267,3 +267,31 @@ def test_histograms_over_each_other_share_what_both_reach() -> None:
     assert rows[1] == "███"
     colours = {str(span.style) for span in picture.spans}
     assert colours == {"red", "blue", "purple"}
+
+
+async def test_a_run_and_the_one_it_went_on_from_are_one_curve_with_the_branch_marked(database: Path) -> None:
+    app = lab_app(database)
+    async with app.run_test(size=(160, 45)) as pilot:
+        await until(pilot, lambda: app.loaded)
+        store = RunStore.open(database)
+        parent = named(app, "residual-1")
+        child = add_run(store, "residual", 2.0, name="child", steps=500, lr=1e-4)
+        with store.database.writer.begin() as connection:
+            connection.exec_driver_sql(
+                "UPDATE run SET parent_id = ?, parent_step = 200 WHERE id = ?", (parent.id, child.id)
+            )
+            connection.exec_driver_sql(
+                "DELETE FROM point WHERE step <= 200 AND metric_id IN (SELECT id FROM metric WHERE run_id = ?)",
+                (child.id,),
+            )
+        store.close()
+        await until(pilot, lambda: child.id in app.snapshot.by_id and app.snapshot.by_id[child.id].parent_step == 200)
+        app.marks = (parent.id, child.id)
+        await pilot.press("3")
+        await until(pilot, lambda: isinstance(app.screen, CompareScreen) and len(app.screen.comparison.groups) == 2)
+        await until(pilot, lambda: not app.screen.comparison.unread and len(app.screen.chart.content.lines) == 2)
+        content = app.screen.chart.content
+        assert all(line.x[0] == 0 for line in content.lines), "the child's begins where its parent began"
+        (mark,) = content.marks
+        assert (mark.kind, mark.x) == ("branch", 200.0)
+        assert "┣" in on_screen(app)

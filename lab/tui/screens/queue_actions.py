@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from lab import text
 from lab.tui.edits import Edits
 from lab.tui.screens.break_run import BreakActions
 
@@ -82,8 +83,15 @@ class QueueActions(BreakActions):
         from lab.tui.drafts import Draft
         from lab.tui.screens.composer import ComposerScreen
 
-        if self.run is not None:
-            self._open_composer(ComposerScreen(Draft.of_run(self.run)))
+        run = self.run
+        if run is None:
+            return
+        if run.kind == "training" and run.config.model == "own":
+            name = text.literal(run.stage)
+            said = f"{name} is your own model: queue it with lab queue add FILE.py:{name} --set KEY=VALUE"
+            self.lab.notify(said, severity="warning", markup=False, timeout=8)
+            return
+        self._open_composer(ComposerScreen(Draft.of_run(run)))
 
     def _open_composer(self, composer: ComposerScreen) -> None:
         def queued(said: str | None) -> None:

@@ -154,6 +154,9 @@ def _clock(at: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(at))
 
 
+LONGEST_VALUE = 40
+
+
 def config_text(run: RunRow, look: Look, width: int) -> Text:
     """The fields that the run's model reads, in columns; those that differ from its stage first and emphasised."""
     from lab.config.run_config import RunConfig, models_that_read
@@ -179,7 +182,7 @@ def config_text(run: RunRow, look: Look, width: int) -> Text:
             said.append(f"  {name} ", look.colour("text-muted"))
             said.append(f"{text.literal(value)}\n", f"bold {look.colour('accent')}")
     fields = [
-        (name, text.literal(shown_value(getattr(config, name))))
+        (name, text.clip(text.literal(shown_value(getattr(config, name))), LONGEST_VALUE))
         for name, field in RunConfig.model_fields.items()
         if name not in changes and name != "stage" and config.model in models_that_read(field)
     ]

@@ -134,12 +134,16 @@ def changes_text(config_json: str) -> str:
 def config_changes(config_json: str) -> dict[str, str]:
     """The fields that a config sets otherwise than its stage does on the same dataset; empty where that is unknown."""
     from lab.config.ladder import stage_config
+    from lab.config.own_config import usual_own_config
     from lab.config.run_config import from_json
     from lab.errors import LabError
 
     try:
         config = from_json(config_json)
-        usual = stage_config(config.stage, dataset=config.dataset, dataset_as=config.dataset_as)
+        if config.model == "own":
+            usual = usual_own_config(config)
+        else:
+            usual = stage_config(config.stage, dataset=config.dataset, dataset_as=config.dataset_as)
     except LabError:
         return {}
     return {
