@@ -42,6 +42,7 @@ from lab.inference.protocol import (
     token_message,
 )
 from lab.inference.sampling import SamplingOptions, next_probabilities, stream_logits
+from lab.models.own import explained_where_own
 from lab.store.location import dataset_library
 from lab.training.checkpoint import Checkpoint
 from lab.training.speed import measure_speed
@@ -120,8 +121,9 @@ class Server:
 
     def _sample(self, request: SampleRequest) -> Iterator[Token]:
         loaded = self._loaded.model(request.database, request.run_id, request.checkpoint)
-        for number in range(request.count):
-            yield from _text(loaded.checkpoint, loaded.module, request, number)
+        with explained_where_own(loaded.checkpoint.config):
+            for number in range(request.count):
+                yield from _text(loaded.checkpoint, loaded.module, request, number)
 
     def _teller(self, request_id: int) -> Callable[[int, int], None]:
         """What long work calls with how far it is: now and then it is passed on, and a cancelled request ends here."""
