@@ -58,7 +58,8 @@ def recording(stage: str, repetitions: int, steps: int | None = None) -> Compari
 def first_step(repetitions: int) -> list[Figure]:
     """Seconds from a run's being queued until its first step is trained and can be read, its worker warm."""
     dataset = load_dataset("shakespeare")
-    config = stage_config("layernorm", settings={"steps": 1000, "eval_every": 1, "eval_examples": 8})
+    scored = stage_config("layernorm").evaluation_examples  # before the first step, as in the whole run
+    config = stage_config("layernorm", settings={"eval_every": 1, "eval_examples": scored})
     seconds = []
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "runs.db"
