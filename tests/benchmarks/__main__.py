@@ -70,7 +70,8 @@ def main() -> None:
     if figures:
         print(f"{'':18}{'measured':>12}{'limit':>12}   note")
     for row in figures:
-        value, limit = f"{row['value']:.3g} {row['unit']}", f"{row['limit']:g} {row['unit']}"
+        value = "never" if row["value"] is None else f"{row['value']:.3g} {row['unit']}"
+        limit = f"{row['limit']:g} {row['unit']}"
         print(f"{row['name']:18}{value:>12}{limit:>12}   {'' if row['met'] else 'MISSED; '}{row['note']}")
 
 

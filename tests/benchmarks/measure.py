@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import statistics
@@ -59,7 +60,7 @@ class Figure:
         """The figure as JSON."""
         return {
             "name": self.name,
-            "value": self.value,
+            "value": self.value if math.isfinite(self.value) else None,  # None: it never came to it
             "unit": self.unit,
             "limit": self.limit,
             "met": self.value <= self.limit,
