@@ -176,12 +176,19 @@ def test_a_large_map_scrolls_with_the_cursor_and_keeps_its_labels() -> None:
         assert "+ more" in lines[-1]
 
 
-def test_a_thumbnail_has_two_rows_in_one() -> None:
+def test_a_thumbnail_has_two_rows_in_one_and_names_both() -> None:
     values = tuple(tuple(float(i == j) for j in range(40)) for i in range(40))
-    labels = tuple("abcdefghijklmnopqrstuvwxyz01234567890123"[:40])
+    labels = tuple("abcdefghijklmnopqrstuvwxyz01234567890123")
     drawing = drawing_of(Heatmap("eye", labels, labels, values, 0, 1))
-    assert drawing.sizes(LOOK, 40)[-1] == Size(40, 20)
+    assert drawing.sizes(LOOK, 43)[-2:] == [Size(43, 21), Size(40, 21)]
+    lines = text_of(drawing.draw(LOOK, Size(43, 21), (39, 3))).splitlines()
+    assert lines[0].split() == ["".join(labels)]
+    assert [line[:3] for line in (lines[1], lines[20])] == ["ab ", "23 "]
     assert drawing.sizes(PLAIN, 40)[-1] == Size(40, 40)
+    cut = drawing.draw(LOOK, Size(40, 8), (39, 39))
+    assert (38, 39) in cut.spots.values()
+    words = drawing_of(Heatmap("eye", ("one", "two"), ("a", "b"), ((1.0, 0.0), (0.0, 1.0)), 0, 1))
+    assert words.sizes(LOOK, 40)[-1] == Size(2, 1), "names that are no characters have no room"
 
 
 def test_of_attention_it_is_said_whom_the_character_looks_at_in_order() -> None:

@@ -43,11 +43,22 @@ class _Level:
     width: int
     height: int
     labelled: bool = True
+    head: int = 0
+    gutter: int = 0
+    """Rows and columns that a thumbnail's names take up."""
+
+    @property
+    def deep(self) -> int:
+        """Rows of the map in one of the screen, of a thumbnail."""
+        return 1 if self.height else 2
 
 
 _LEVELS = tuple(_Level(*size) for size in ((11, 5), (9, 4), (7, 3), (6, 2), (5, 1), (3, 1), (2, 1), (1, 1)))
-_HALF = _Level(1, 0, labelled=False)
-"""Two rows of the map in one of the screen: square cells."""
+_PAIRS = _Level(1, 0, labelled=False, head=1, gutter=3)
+"""Two rows of the map in one of the screen, so that cells are square, with the characters of both on the left."""
+_HALF = _Level(1, 0, labelled=False, head=1)
+"""The same with the columns named alone."""
+_BARE = _Level(1, 0, labelled=False)
 _TINY = _Level(1, 1, labelled=False)
 
 
@@ -77,12 +88,15 @@ class HeatMapDrawing(FigureDrawing):
         levels = [level for level in _LEVELS if level.width >= least]
         if self.figure.texts:
             return levels
-        return [*levels, _TINY if look.in_characters or look.ascii_only else _HALF]
+        if look.in_characters or look.ascii_only:
+            return [*levels, _TINY]
+        named = all(cell_len(label) == 1 for label in (*self._rows, *self._columns))
+        return [*levels, _PAIRS, _HALF] if named else [*levels, _BARE]
 
     def _size(self, level: _Level) -> Size:
         rows, columns = self.extent
         if not level.labelled:
-            return Size(max(1, columns * level.width), math.ceil(rows / 2) if level is _HALF else rows)
+            return Size(max(1, level.gutter + columns), level.head + math.ceil(rows / level.deep))
         return Size(self._gutter + columns * level.width, rows * level.height + 2)
 
     def sizes(self, look: FigureLook, width: int) -> Sequence[Size]:
@@ -143,7 +157,7 @@ class HeatMapDrawing(FigureDrawing):
             named = self._columns[place] if chosen or column % every == 0 else ""
             width = step * level.width
             label = clipped(f"{named:^{level.width}}" if cell_len(named) <= level.width else named, width)
-            row.append(Segment(label, look.style("accent", bold=True) if chosen else look.style("text-muted")))
+            row.append(Segment(label, self._name_style(look, chosen=chosen)))
             column += step
         return row
 
@@ -151,7 +165,7 @@ class HeatMapDrawing(FigureDrawing):
         chosen = cursor is not None and cursor[0] == row
         label = text.clip(self._rows[row], LONGEST_LABEL) if named else ""
         shown = " " * (self._gutter - 1 - cell_len(label)) + label + " "
-        return Segment(shown, look.style("accent", bold=True) if chosen else look.style("text-muted"))
+        return Segment(shown, self._name_style(look, chosen=chosen))
 
     def _cell(
         self, look: FigureLook, level: _Level, scale: Scale, at: Cursor, cursor: Cursor | None, *, written: bool
@@ -198,21 +212,39 @@ class HeatMapDrawing(FigureDrawing):
 
     def _thumbnail(self, look: FigureLook, level: _Level, scale: Scale, size: Size, cursor: Cursor | None) -> Drawing:
         rows, columns = self.extent
-        deep = 2 if level is _HALF else 1
-        shown_rows, shown_columns = min(rows, size.height * deep), min(columns, size.width)
+        deep = level.deep
+        shown_rows = min(rows, max(1, size.height - level.head) * deep)
+        shown_columns = min(columns, max(1, size.width - level.gutter))
         at = cursor if cursor is not None else self.start()
         top, left = window(at[0], shown_rows, rows), window(at[1], shown_columns, columns)
-        top -= top % deep
+        top += top % deep
         drawn: list[Row] = []
         spots: dict[tuple[int, int], Cursor] = {}
-        for first in range(top, min(rows, top + shown_rows), deep):
-            cells: Row = []
+        if level.head:
+            head = [Segment(" " * level.gutter)]
             for column in range(left, left + shown_columns):
-                spots[column - left, len(drawn)] = (first, column)
+                chosen = cursor is not None and cursor[1] == column
+                head.append(Segment(self._columns[column], self._name_style(look, chosen=chosen)))
+            drawn.append(padded(head, size.width))
+        for first in range(top, min(rows, top + shown_rows), deep):
+            cells: Row = self._pair(look, first, cursor) if level.gutter else []
+            for column in range(left, left + shown_columns):
+                spots[level.gutter + column - left, len(drawn)] = (first, column)
                 here = cursor is not None and cursor[1] == column and first <= cursor[0] < first + deep
                 cells.append(self._dot(look, scale, (first, column), deep, cursor if here else None))
             drawn.append(padded(cells, size.width))
         return Drawing(drawn, spots)
+
+    def _name_style(self, look: FigureLook, *, chosen: bool) -> Style:
+        return look.style("accent", bold=True) if chosen else look.style("text-muted")
+
+    def _pair(self, look: FigureLook, first: int, cursor: Cursor | None) -> Row:
+        """What the two rows are called that stand in one of the screen."""
+        row: Row = []
+        for i in (first, first + 1):
+            name = self._rows[i] if i < len(self._rows) else " "
+            row.append(Segment(name, self._name_style(look, chosen=cursor is not None and cursor[0] == i)))
+        return [*row, Segment(" ")]
 
     def _dot(self, look: FigureLook, scale: Scale, at: Cursor, deep: int, cursor: Cursor | None) -> Segment:
         row, column = at
