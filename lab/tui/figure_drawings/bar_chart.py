@@ -58,9 +58,7 @@ class BarDrawing(FigureDrawing):
 
     def draw(self, look: FigureLook, size: Size, cursor: Cursor | None) -> Drawing:
         """Label, bar and number in each row."""
-        label_width = min(
-            LONGEST_LABEL, size.width * 2 // 5, max((cell_len(label) for label in self._labels), default=0)
-        )
+        label_width = min(LONGEST_LABEL, size.width // 2, max((cell_len(label) for label in self._labels), default=0))
         number_width = max((len(number) for number in self._numbers), default=0)
         columns = max(1, size.width - label_width - number_width - 3)
         shown = min(len(self._labels), max(1, size.height - self._heading))

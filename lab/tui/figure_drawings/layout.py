@@ -19,7 +19,7 @@ _OF_SCREEN, _LARGE_SCREEN = 0.75, 30
 """What one group of figures takes of a large screen at most, where the page is longer than that."""
 
 
-_MUCH_SHORTER = 0.85
+_MUCH_SHORTER, _HARDLY = 0.85, 1.3
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def lay_out(drawings: Sequence[FigureDrawing], look: FigureLook, width: int, hei
     page = _Page(blocks, width, height)
     levels = [block.levels - 1 for block in blocks]
     if page.bottom(levels) > height:
-        return page.place(page.shortened([page.own_level(block) for block in blocks]))[0]
+        return page.place(page.shortened(page.own_levels()))[0]
     growing = set(range(len(blocks)))
     while growing:
         for kind in dict.fromkeys(blocks[i].kind for i in sorted(growing)):
@@ -117,11 +117,20 @@ class _Page:
         fitting = (level for level in range(block.levels) if alone.fits([level]) and alone.whole(block, level) <= limit)
         return next(fitting, block.levels - 1)
 
+    def own_levels(self) -> list[int]:
+        """The same of every block, those of one kind alike."""
+        own = [self.own_level(block) for block in self._blocks]
+        kinds = [block.kind for block in self._blocks]
+        return [max(level for level, kind in zip(own, kinds, strict=True) if kind is each) for each in kinds]
+
     def shortened(self, levels: list[int]) -> list[int]:
-        """Smaller sizes for those blocks that make the page much shorter by standing beside others."""
-        for i, block in enumerate(self._blocks):
-            for level in range(levels[i] + 1, block.levels):
-                smaller = [*levels[:i], level, *levels[i + 1 :]]
+        """Smaller sizes for those kinds that make the page much shorter by standing beside others."""
+        for kind in dict.fromkeys(block.kind for block in self._blocks):
+            for level in range(max(block.levels for block in self._blocks)):
+                smaller = [
+                    max(before, level) if block.kind is kind else before
+                    for block, before in zip(self._blocks, levels, strict=True)
+                ]
                 if self.bottom(smaller) <= _MUCH_SHORTER * self.bottom(levels):
                     levels = smaller
         return levels
@@ -149,8 +158,9 @@ class _Page:
         return placed, bottom
 
     def _cut(self, size: Size) -> Size:
-        """A size that is no larger than the screen."""
-        return Size(min(size.width, self._width), min(size.height, max(3, self._height - _TITLE)))
+        """A size that is no larger than the screen, or hardly: what is just too high is scrolled to."""
+        most = max(3, self._height - _TITLE)
+        return Size(min(size.width, self._width), size.height if size.height <= _HARDLY * most else most)
 
 
 def _belongs(before: Placed, size: Size) -> bool:
