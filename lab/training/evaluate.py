@@ -61,9 +61,9 @@ class Split:
     def __len__(self) -> int:
         return len(self._examples)
 
-    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Inputs (B, T) and targets (B, P) of all examples in order, as many at once as a loss is computed over."""
-        for some in self._examples.split(self._at_once):
+    def batches(self, tokens_at_once: int = _TOKENS_AT_ONCE) -> Iterator[tuple[Tensor, Tensor]]:
+        """Inputs (B, T) and targets (B, P) of all examples in order, so many positions at once."""
+        for some in self._examples.split(max(1, tokens_at_once // self._examples.shape[1])):
             inputs, targets = cut_targets(some, every_position=self._every_position)
             yield inputs.clamp(min=0), targets
 

@@ -125,7 +125,7 @@ def test_the_logit_lens_ends_in_the_models_own_prediction(prose: Dataset) -> Non
         said = [row[place] for row in shown.texts]
         assert set(said[depth:]) == {said[-1]}
         assert depth == 0 or said[depth - 1] != said[-1]
-    losses, count = lens_losses(subject)
+    losses, count = lens_losses(subject, nobody_asks)
     split = Split(subject.config, prose, "val", CPU)
     assert float(losses[-1]) == pytest.approx(split.loss(subject.model, split.evenly_spaced(count)), rel=1e-5)
 
@@ -523,7 +523,7 @@ def test_first_losses_are_those_of_the_first_batch(prose: Dataset) -> None:
     bars = figure(page_for(subject, "averaging"), "first loss")
     model = build_model(subject.config, prose.vocabulary_size)
     tokens, targets = Batches(subject.config, prose, CPU).batch(1)
-    direct = float(cast("Tensor", model(tokens, targets)[1]))
+    direct = float(cast("Tensor", model(tokens, targets)[1]).detach())
     assert bars.values[bars.labels.index("this run's own")] == pytest.approx(direct, rel=1e-5)
     assert bars.values[bars.labels.index("N(0, 1)")] == pytest.approx(direct, rel=1e-5)
     assert bars.reference == pytest.approx(math.log(prose.vocabulary_size), rel=1e-5)

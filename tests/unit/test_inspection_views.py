@@ -12,8 +12,9 @@ import pytest
 from lab.datasets.dataset import Dataset, load_dataset
 from lab.errors import PromptError, UsageError
 from lab.inference.figures import Bars, Heatmap, Lines, Page, Prose, Scatter, Table, page_document, page_of
-from lab.inference.inspection import attention
-from lab.inference.views import VIEWS, fits
+from lab.inference.inspection import attention, character_losses
+from lab.inference.inspection.pages import PAGES
+from lab.inference.views import VIEWS, InspectOptions, fits
 from tests.unit.inspection_helpers import STAGES, figure, page_for, subject_of
 from tests.unit.training_helpers import set_weights
 
@@ -163,3 +164,16 @@ def test_a_page_of_many_maps_shows_one_layer(prose: Dataset, monkeypatch: pytest
     page = page_for(subject_of(prose, "layernorm"), "attention")
     assert [each.title for each in page.figures if isinstance(each, Heatmap)] == ["layer 2 head 1", "layer 2 head 2"]
     assert page.notes == ("2 layers of such maps are too many for one page: layer 2 is shown.",)
+
+
+def test_a_large_model_is_told_of_in_small_parts(prose: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    subject = subject_of(prose, "layernorm")
+    whole = page_for(subject, "knock-out"), page_for(subject, "loss-map"), page_for(subject, "logit-lens")
+    monkeypatch.setattr(character_losses, "MOMENT_OF_WORK", 40_000)
+    told: dict[str, list[tuple[int, int]]] = {"knock-out": [], "loss-map": [], "logit-lens": []}
+    for page, (view, heard) in zip(whole, told.items(), strict=True):
+        parts = PAGES[view](subject, InspectOptions(), lambda done, total, heard=heard: heard.append((done, total)))
+        assert [each.title for each in parts.figures] == [each.title for each in page.figures]
+        assert len(heard) > 5
+        assert heard[-1][0] == heard[-1][1]
+        assert heard == sorted(heard)

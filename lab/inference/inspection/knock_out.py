@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lab.config.run_config import RunConfig
 from lab.errors import UsageError
 from lab.inference.figures import Bars, Cell, Choice, Figure, Lines, Page, Table, number, numbers
-from lab.inference.inspection.character_losses import losses_of
+from lab.inference.inspection.character_losses import losses_of, tokens_at_once
 from lab.inference.inspection.pieces import (
     REPLACEMENTS,
     Group,
@@ -100,6 +100,7 @@ class Bench:
         self.model: nn.Module = subject.model
         self.config: RunConfig = subject.config
         self.split = Split(subject.config, subject.dataset, "val", torch.device("cpu"))
+        self._at_once = tokens_at_once(subject.model)
         self._by_mean = by_mean
         self._means: Means | None = None
         self._grouped = 1 if subject.config.predicts_every_position else PREDICTIONS_IN_A_WINDOW
@@ -111,7 +112,7 @@ class Bench:
 
     def harms(self, pieces: Sequence[Piece], tell: Progress) -> tuple[float, list[Harm]]:
         """The whole model's loss, and that without each piece by itself, on all of the val split."""
-        batches = list(self.split.batches())
+        batches = list(self.split.batches(self._at_once))
         means = self._measured_means()
         counts = torch.cat([(targets != PADDING_TARGET).sum(dim=1) for _, targets in batches])
         sums = torch.zeros(len(pieces) + 1, len(counts), dtype=torch.float64)
@@ -133,8 +134,9 @@ class Bench:
         tokens, targets = self.split.examples(places)
         means = self._measured_means()
         piece = Piece("", "", several=pieces) if pieces else None
+        at_once = max(1, self._at_once // self.config.context_length)
         total = torch.zeros((), dtype=torch.float64)
-        for some, wanted in zip(tokens.split(2048), targets.split(2048), strict=True):
+        for some, wanted in zip(tokens.split(at_once), targets.split(at_once), strict=True):
             total += losses_of(self._logits(piece, some, None, means), wanted).double().sum()
         return float(total / (targets != PADDING_TARGET).sum())
 
@@ -142,7 +144,7 @@ class Bench:
         if self._by_mean and self._means is None:
             self._means = Means()
             hooks = watched(self.model, self.config, self._means)
-            for tokens, _ in self.split.batches():
+            for tokens, _ in self.split.batches(self._at_once):
                 run_without(hooks, lambda tokens=tokens: self.model(tokens)[0])  # type: ignore[misc]
         return self._means
 

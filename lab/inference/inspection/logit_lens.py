@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from lab.errors import DatasetError
 from lab.inference.figures import Bars, Figure, Heatmap, Page, Table, grid, number, numbers
+from lab.inference.inspection.character_losses import losses_of, tokens_at_once
 from lab.inference.inspection.prompt import Prompt, read_prompt
 from lab.inference.inspection.subject import Progress, Subject
 from lab.inference.inspection.trace import read_stream, trace_transformer
@@ -17,6 +17,8 @@ from lab.training.evaluate import Split
 
 WINDOWS_SCORED = 256
 """Of the val split, evenly spaced: enough for the loss by depth to stand still in its second digit."""
+CHARACTERS_SCORED = 16_384
+"""At most, where windows are long."""
 
 
 def logit_lens_page(subject: Subject, options: InspectOptions, tell: Progress) -> Page:
@@ -31,7 +33,7 @@ def logit_lens_page(subject: Subject, options: InspectOptions, tell: Progress) -
         figures.insert(1, _right(prompt, names, likely))
     notes = [*prompt.notes]
     try:
-        figures.append(_losses(subject, names))
+        figures.append(_losses(subject, names, tell))
     except DatasetError as error:
         notes.append(f"No loss by depth: {error}.")
     if len(readable) < len(streams):
@@ -110,20 +112,27 @@ def _decided(subject: Subject, prompt: Prompt, names: tuple[str, ...], likely: T
     return Table("where it was decided", ("position", "having read", "says", "probability", "since"), rows)
 
 
-def _losses(subject: Subject, names: tuple[str, ...]) -> Bars:
-    losses, count = lens_losses(subject)
+def _losses(subject: Subject, names: tuple[str, ...], tell: Progress) -> Bars:
+    losses, count = lens_losses(subject, tell)
     return Bars(f"val loss if the head read there ({count} windows)", names, numbers(losses.tolist()), unit="nats")
 
 
 @torch.no_grad()
-def lens_losses(subject: Subject) -> tuple[Tensor, int]:
+def lens_losses(subject: Subject, tell: Progress) -> tuple[Tensor, int]:
     """The loss (D,) of the head on the stream at each depth, over so many evenly spaced windows of the val split."""
     split = Split(subject.config, subject.dataset, "val", torch.device("cpu"))
-    places = split.evenly_spaced(WINDOWS_SCORED)
+    t = subject.config.context_length
+    places = split.evenly_spaced(max(1, min(WINDOWS_SCORED, CHARACTERS_SCORED // t)))
     tokens, targets = split.examples(places)
-    streams = depths(subject, trace_transformer(subject.model, tokens).streams)[1]
-    return torch.stack([_loss(read_stream(subject.model, stream), targets) for stream in streams]), len(places)
+    at_once = max(1, tokens_at_once(subject.model) // t)
+    sums, done = torch.zeros(1, dtype=torch.float64), 0
+    for some, wanted in zip(tokens.split(at_once), targets.split(at_once), strict=True):
+        streams = depths(subject, trace_transformer(subject.model, some).streams)[1]
+        sums = sums + torch.stack([_summed(read_stream(subject.model, stream), wanted) for stream in streams])
+        done += len(some)
+        tell(done, len(places))
+    return sums / (targets != PADDING_TARGET).sum(), len(places)
 
 
-def _loss(logits: Tensor, targets: Tensor) -> Tensor:
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=PADDING_TARGET)
+def _summed(logits: Tensor, targets: Tensor) -> Tensor:
+    return losses_of(logits, targets).double().sum()
