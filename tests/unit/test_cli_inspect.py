@@ -224,6 +224,9 @@ def test_what_takes_long_is_computed_once_for_a_checkpoint_and_its_options(datab
     other = request_for(database, "residual-1", "knock-out", pieces="dimensions", replacement="mean")
     assert Inspector(models).page(other, nobody_asks) != first
     store = models.store(str(database))
+    store.rename(request.run_id, "another")
+    assert Inspector(models).page(request, nobody_asks).title == "Knock-out: dimensions of another at step 20"
+    store.rename(request.run_id, "residual-1")
     with store.database.writer.begin() as connection:  # as another version would have left it
         connection.execute(sa.update(Inspection).values(result_json='{"figures": 3}'))
     assert Inspector(models).page(request, nobody_asks) == first

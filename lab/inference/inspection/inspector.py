@@ -99,8 +99,9 @@ class Inspector:
 
 def _key(subject: Subject, view: View, options: InspectOptions) -> str:
     """The view and all that its page depends on beside the checkpoint."""
-    read = {name: getattr(options, name) for name in view.options}
+    read = {name: getattr(options, name) for name in view.options} | {"name": subject.run.name}
     if subject.other is not None and subject.other.loaded is not None:
         read |= {"other": subject.other.run.id, "other_checkpoint": subject.other.loaded.row.sha256}
+        read |= {"other_name": subject.other.run.name}
     document = json.dumps(read | {"dataset": subject.run.dataset_sha256}, sort_keys=True)
     return f"{view.name} {KEPT_VERSION} {hashlib.sha256(document.encode()).hexdigest()[:32]}"
