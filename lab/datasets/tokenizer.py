@@ -24,7 +24,7 @@ class CharacterTokenizer:
     @classmethod
     def of_text(cls, text: str) -> CharacterTokenizer:
         """A tokenizer of the characters that a text is made of, sorted by code point."""
-        return cls(tuple(sorted(set(text))))
+        return cls(tuple(map(chr, np.flatnonzero(np.bincount(_code_points(text))).tolist())))
 
     @cached_property
     def ids(self) -> dict[str, int]:
@@ -38,21 +38,27 @@ class CharacterTokenizer:
 
     def encode(self, text: str) -> np.ndarray:
         """The ids of a text, shape (len(text),), int64. Raises `PromptError` naming the foreign characters."""
-        foreign = sorted(set(text) - self.ids.keys())
-        if foreign:
+        code_points = _code_points(text)
+        known = np.array([ord(character) for character in self.vocabulary], dtype=np.int64)
+        id_of = np.full(max(known.max(initial=0), code_points.max(initial=0)) + 1, -1)
+        id_of[known] = np.arange(len(known))
+        ids = id_of[code_points]
+        if (ids < 0).any():
+            foreign = sorted({chr(code_point) for code_point in code_points[ids < 0].tolist()})
             named = ", ".join(repr(character) for character in foreign[:8])
             raise PromptError(
                 f"the vocabulary of {len(self.vocabulary)} characters lacks {named}; "
                 f"it has {''.join(visible(character) for character in self.vocabulary[:120])}"
             )
-        by_code_point = np.array([ord(character) for character in self.vocabulary], dtype=np.uint32)
-        order = np.argsort(by_code_point)
-        code_points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-        return order[np.searchsorted(by_code_point[order], code_points)].astype(np.int64)
+        return ids
 
     def decode(self, ids: list[int]) -> str:
         """The text of some ids."""
         return "".join(self.vocabulary[i] for i in ids)
+
+
+def _code_points(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
 
 
 def visible(character: str) -> str:
