@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from training_helpers import tiny_config, token_batch, train
+from training_helpers import assert_same_weights, tiny_config, token_batch, train
 
 from lab.config.ladder import stage_config
 from lab.config.run_config import RunConfig
@@ -15,6 +15,7 @@ from lab.datasets.dataset import Dataset
 from lab.models.build import build_model
 from lab.models.fused_transformer import FusedTransformer, can_fuse
 from lab.models.layers import PADDING_TARGET
+from lab.training import loop as training_loop
 from lab.training.batches import Batches
 from lab.training.loop import TrainingLoop
 
@@ -94,6 +95,21 @@ def test_a_run_is_that_of_autograd(prose: Dataset, few_names: Dataset, tmp_path:
     plain = train(config, dataset, tmp_path / "plain", change=without)
     assert fused.losses == pytest.approx(plain.losses, rel=1e-4)
     assert fused.recorder.points["grad_norm"] == pytest.approx(plain.recorder.points["grad_norm"], rel=1e-3)
+
+
+def test_a_run_that_was_paused_ends_as_an_undisturbed_one(
+    prose: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bit for bit: the way a run is computed follows from its config and resources alone."""
+    monkeypatch.setattr(training_loop, "FLUSH_SECONDS", 0.0)  # a wish is heard after every step
+    config = tiny_config("layernorm", prose)
+    undisturbed = train(config, prose, tmp_path / "undisturbed")
+    first = train(config, prose, tmp_path / "first", wishes={13: "pause"})
+    resumed = train(config, prose, tmp_path / "resumed", resume=first.recorder.read("complete", 13))
+    assert resumed.loop._fused is not None
+    assert_same_weights(resumed.weights, undisturbed.weights)
+    assert {step: undisturbed.losses[step] for step in resumed.losses} == resumed.losses
+    assert resumed.recorder.samples[40] == undisturbed.recorder.samples[40]
 
 
 @pytest.mark.parametrize(
