@@ -74,6 +74,8 @@ def choices(value: float | None) -> str:
 
 def duration(seconds: float) -> str:
     """A span of time by its two largest units at most: 4s, 1m 20s, 3h, 12d."""
+    if not math.isfinite(seconds):
+        return NOTHING
     whole = max(0, int(seconds))
     for unit, suffix, below, below_suffix in ((86_400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
         if whole >= unit:
@@ -88,6 +90,8 @@ def duration(seconds: float) -> str:
 
 def age(seconds: float) -> str:
     """How long ago, by its largest unit: now, 40s, 12m, 3h, 5d."""
+    if not math.isfinite(seconds):
+        return NOTHING
     whole = max(0, int(seconds))
     for unit, suffix in ((365 * 86_400, "y"), (86_400, "d"), (3600, "h"), (60, "m")):
         if whole >= unit:

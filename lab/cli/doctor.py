@@ -72,7 +72,8 @@ def _said(name: str, value: object) -> str:
     from lab.text import literal, si
 
     if isinstance(value, dict):
-        return ", ".join(f"{key.replace('_', ' ')} {_said(f'{name} {key}', each)}" for key, each in value.items())
+        said = {literal(str(key).replace("_", " ")): _said(f"{name} {key}", each) for key, each in value.items()}
+        return ", ".join(f"{key} {each}" for key, each in said.items())
     if isinstance(value, int) and "bytes" in name:
         return f"{si(value)}B"
     return literal(str(value))

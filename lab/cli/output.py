@@ -22,13 +22,15 @@ WRAPPED = "wrap"
 _PIPED_WIDTH = 200
 _GAP = 2
 _NARROWEST_PROSE = 24
-_CONTROLS = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
 
 
 def print_json(document: object) -> None:
     """One JSON document on stdout; NaN and infinities as null."""
     text = json.dumps(_finite(document), indent=2, ensure_ascii=False)
-    print(text.translate(_CONTROLS))  # JSON escapes the older control characters only; terminals obey these too
+    if not text.replace("\n", "").isprintable():  # JSON escapes the older control characters only
+        text = "".join(character if character.isprintable() or character == "\n" else _escaped(character)
+                       for character in text)  # fmt: skip
+    print(text)
 
 
 def say(line: str) -> None:
@@ -52,7 +54,7 @@ def print_table(
     for name, justify in (columns[i] for i in shown):
         wrapped = justify == WRAPPED
         table.add_column(
-            name,
+            literal(name),
             justify="left" if wrapped else justify,  # type: ignore[arg-type]
             no_wrap=not wrapped,
             overflow="fold" if wrapped else "ellipsis",
@@ -124,6 +126,11 @@ def run_document(run: RunRow) -> dict[str, Any]:
         "group_hash": run.group_hash,
         "config": dict(run.settings),
     }
+
+
+def _escaped(character: str) -> str:
+    """A character that a terminal may obey, as JSON writes it."""
+    return json.dumps(character)[1:-1]  # which is ASCII alone
 
 
 def _finite(value: object) -> object:

@@ -177,9 +177,9 @@ def _print(store: RunStore, run: RunRow) -> None:
         print(f"  {literal(finding.evidence)}\n  what helps: {literal(finding.remedy)}")
     print("\nconfig")
     for key, value in run.settings.items():
-        print(f"  {key} = {literal(str(value))}")
+        print(f"  {literal(key)} = {literal(str(value))}")
     checkpoints = ", ".join(f"{row.kind} at {row.step:,}" for row in store.checkpoints(run.id))
-    print(f"\ncheckpoints\n  {checkpoints or 'none yet'}")
+    print(f"\ncheckpoints\n  {literal(checkpoints) or 'none yet'}")
     sample = store.last_sample(run.id)
     if sample is not None:
         print(f"\nsample at step {sample.step:,}")

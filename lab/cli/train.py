@@ -149,7 +149,7 @@ def train_claimed(store: RunStore, run: RunRow, vocabulary_size: int) -> None:
     from lab.queue.trainer_process import train_claimed_run
     from lab.store import lifecycle
     from lab.store.engine import once_unlocked
-    from lab.store.storage import hold_reserve
+    from lab.store.storage import hold_reserve, release_reserve
 
     claimed = lifecycle.claim_for_command(store, run.id)
     if claimed is None:
@@ -168,6 +168,8 @@ def train_claimed(store: RunStore, run: RunRow, vocabulary_size: int) -> None:
             raise
         else:
             once_unlocked(lambda: lifecycle.end(store, run.id, claimed.attempt, outcome.status, outcome.error))
+        finally:
+            release_reserve(store.database.path)
 
 
 def _paused_for_storage(store: RunStore, run: RunRow, reason: str) -> StorageError:

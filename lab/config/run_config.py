@@ -367,12 +367,20 @@ def from_mapping(values: Mapping[str, Any]) -> RunConfig:
         raise ConfigError("; ".join(explained(detail) for detail in error.errors())) from None
 
 
+LARGEST_CONFIG = 2**20
+"""Characters of a config as JSON."""
+
+
 def from_json(text: str) -> RunConfig:
-    """A validated config from its JSON. Raises `ConfigError` as `from_mapping` does, and on broken JSON."""
+    """A validated config from its JSON. Raises `ConfigError` as `from_mapping` does, and on broken or endless JSON."""
+    if len(text) > LARGEST_CONFIG:
+        raise ConfigError(f"the config is longer than any can be: {len(text):,} characters")
     try:
         values = json.loads(text)
     except json.JSONDecodeError as error:
         raise ConfigError(f"the config is not JSON: {error}") from None
+    except RecursionError:
+        raise ConfigError("the config is not JSON of any use: it is nested too deep") from None
     if not isinstance(values, dict):
         raise ConfigError(f"the config must be a JSON object, got {type(values).__name__}")
     return from_mapping(values)

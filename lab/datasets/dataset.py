@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -117,6 +118,8 @@ def add_dataset(path: Path, kind: DatasetKind, library: Path, name: str | None =
     partial = copy.with_suffix(".partial")
     try:
         library.mkdir(mode=0o700, parents=True, exist_ok=True)
+        partial.unlink(missing_ok=True)
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         shutil.copyfile(path, partial)
         partial.replace(copy)
     except OSError as error:

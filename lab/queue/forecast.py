@@ -97,7 +97,9 @@ def group_of(run: NewRun | RunRow) -> str:
 def _time_group(config_json: str, dataset_sha256: str) -> str:
     try:
         values = json.loads(config_json)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
         return config_json  # another program's nonsense is like nothing else
     return json.dumps([dataset_sha256, sorted((key, values[key]) for key in values if key not in _COSTS_NO_TIME)])
 

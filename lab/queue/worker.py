@@ -28,7 +28,7 @@ from lab.queue.storage_watch import StorageWatch
 from lab.store import lifecycle
 from lab.store.location import worker_lock
 from lab.store.run_store import RunRow, RunStore
-from lab.store.storage import hold_reserve
+from lab.store.storage import hold_reserve, release_reserve
 
 STALL_SECONDS = 60.0
 """How long a trainer's counter may stand still before the trainer is taken for hung and killed."""
@@ -118,6 +118,7 @@ class Worker:
                 trainer.process.kill()
             for number, handler in previous.items():
                 signal.signal(number, handler)
+            release_reserve(self._store.database.path)
             lock.release()
 
     def _serve(self, until_empty: bool, idle_seconds: float | None) -> None:

@@ -57,7 +57,12 @@ def _write(store: RunStore, run: RunRow, path: Path) -> None:
     whole = read_whole_run(store, run.id)
     rows = store.checkpoints(run.id)
     files = {checkpoint_member(place): stored_file(store.database.files, row.path) for place, row in enumerate(rows)}
-    text = json.dumps(whole, ensure_ascii=False, allow_nan=False).encode()
+    try:
+        text = json.dumps(whole, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:
+        raise UsageError(
+            f"run {run.name} holds an infinite number, which lab never stores: it is not passed on"
+        ) from None
     listed: dict[str, Any] = {RUN: {"size": len(text), "sha256": hashlib.sha256(text).hexdigest()}}
     for (name, file), row in zip(files.items(), rows, strict=True):
         listed[name] = {"size": row.size, "sha256": row.sha256}

@@ -36,7 +36,7 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path = check_path(path)
         _prepare_file(path)
-        damage = _Damage()
+        self._damage = damage = _Damage()
         self.writer = _engine(path, {"synchronous": "NORMAL"}, begin="BEGIN IMMEDIATE", damage=damage)
         self.durable = _engine(path, {"synchronous": "FULL"}, begin="BEGIN IMMEDIATE", damage=damage)
         self.reader = _engine(path, {"query_only": "ON"}, begin="BEGIN", damage=damage)
@@ -53,6 +53,10 @@ class Database:
     def files(self) -> Path:
         """The folder beside the database that holds checkpoints and added datasets."""
         return files_folder(self.path)
+
+    def said(self, error: sqlite3.Error) -> StoreError:
+        """What SQLite's driver says of the database where it is asked directly; after damage nothing is written."""
+        return self._damage.said(self.path, error)
 
     def close(self) -> None:
         """Lets go of every connection."""
@@ -142,6 +146,13 @@ class _Damage:
 
     seen: StoreError | None = None
 
+    def said(self, path: Path, error: sqlite3.Error) -> StoreError:
+        """What is said of an error of SQLite's, kept where it tells of damage."""
+        said = said_plainly(path, error)
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED_CODES:
+            self.seen = said
+        return said
+
 
 def _engine(path: Path, pragmas: Mapping[str, str], *, begin: str, damage: _Damage | None = None) -> sa.Engine:
     url = sa.URL.create("sqlite", database=str(path))  # as a string, a ? or % in the path would mean something
@@ -164,10 +175,7 @@ def _engine(path: Path, pragmas: Mapping[str, str], *, begin: str, damage: _Dama
     def explain(context: sa.ExceptionContext) -> None:
         error = context.original_exception
         if type(error) in (sqlite3.OperationalError, sqlite3.DatabaseError):  # the others are mistakes of lab's
-            said = said_plainly(path, error)
-            if damage is not None and getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED_CODES:
-                damage.seen = said
-            raise said from error
+            raise (damage or _Damage()).said(path, error) from error
         if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_TOOBIG:
             raise damaged(path, f"it holds a value of more than {LARGEST_VALUE >> 20} MB") from error
 

@@ -126,19 +126,25 @@ class Pages:
             waiting += reversed(page.children)
             yield page
 
-    def tree_pages(self, root: int, depth: int = 0) -> int:
+    def tree_pages(self, root: int) -> int:
         """How many pages a b-tree has; its leaves, all equally deep, are counted without being read.
 
         Raises `DamagedError` where it is none.
         """
-        if depth > _DEEPEST:
+        height, first = 0, root
+        while (children := self.page(first, rows=False).children) and height <= _DEEPEST:
+            height, first = height + 1, children[0]
+        if height > _DEEPEST:
             raise DamagedError("a table is deeper than any can be")
-        page = self.page(root, rows=False)
-        if not page.children:
+        return self._pages_below(root, height)
+
+    def _pages_below(self, number: int, height: int) -> int:
+        if height == 0:
             return 1
-        if not self.page(page.children[0], rows=False).children:
-            return 1 + len(page.children)
-        return 1 + sum(self.tree_pages(child, depth + 1) for child in page.children)
+        if height == 1:  # a pointer for each cell, and one more: the head of the page tells how many
+            return 2 + int.from_bytes(self.data(number)[103 if number == 1 else 3 :][:2], "big")
+        children = self.page(number, rows=False).children
+        return 1 + sum(self._pages_below(child, height - 1) for child in children)
 
     def free_pages(self) -> set[int]:
         """Pages that hold nothing any more; none where their list is damaged."""

@@ -7,6 +7,7 @@ import time
 
 import sqlalchemy as sa
 
+from lab.errors import StoreError
 from lab.store.schema import Run
 
 _ID_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
@@ -16,8 +17,11 @@ _ID_LENGTH = 6
 
 def new_ids(connection: sa.Connection, count: int) -> list[str]:
     """Ids that sort by creation, whatever the clock does: seconds since 2025, or one above the last."""
-    newest = connection.scalar(sa.select(sa.func.max(Run.id)))
+    own = sa.and_(sa.func.length(Run.id) == _ID_LENGTH, Run.id.op("GLOB")(f"[{_ID_DIGITS}]" * _ID_LENGTH))
+    newest = connection.scalar(sa.select(sa.func.max(Run.id)).where(own))
     first = max(int(time.time()) - _ID_EPOCH, _id_number(newest) + 1 if newest else 0)
+    if first + count > 32**_ID_LENGTH:
+        raise StoreError("there are no more ids for runs: a run in this database was not made by lab")
     return [_id_text(first + i) for i in range(count)]
 
 

@@ -10,179 +10,39 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import sqlalchemy as sa
 
 from lab import __version__
-from lab.config.lr_sweep import LR_SWEEP, LRSweep
-from lab.config.own_model import OWN, OwnSource
-from lab.config.run_config import RunConfig, from_json
-from lab.errors import ConfigError, RunNotFoundError, UsageError
+from lab.config.lr_sweep import LR_SWEEP
+from lab.config.own_model import OWN
+from lab.errors import RunNotFoundError, UsageError
 from lab.store.engine import Database
-from lab.store.migrations import said_plainly
 from lab.store.own_sources import insert_source
+from lab.store.rows import EXTERNAL as EXTERNAL
+from lab.store.rows import TRAINING as TRAINING
+from lab.store.rows import CheckpointRow as CheckpointRow
+from lab.store.rows import DatasetFacts as DatasetFacts
+from lab.store.rows import EventRow as EventRow
+from lab.store.rows import MetricPoints as MetricPoints
+from lab.store.rows import NewRun as NewRun
+from lab.store.rows import RunRow as RunRow
+from lab.store.rows import SampleRow as SampleRow
+from lab.store.rows import texts_of
 from lab.store.run_ids import new_ids
-from lab.store.schema import Checkpoint, Dataset, Event, Metric, Point, Run, Sample
+from lab.store.schema import LARGEST_POINT_COUNT, Checkpoint, Dataset, Event, Metric, Point, Run, Sample
 from lab.store.schema import LRSweep as LRSweepTable
 
-if TYPE_CHECKING:
-    import numpy as np
-
-TRAINING = "training"
-"""The kind of run that trains one model; others are `lr-sweep` and `external`."""
-EXTERNAL = "external"
-"""The kind of run that another program trains, and records here."""
 LARGEST_NAME = 200
 """Characters in a run's name."""
 
+LARGEST_POINTS_READ = 20 * LARGEST_POINT_COUNT
+"""Points of one metric that are read; no run of lab's has so many."""
+
 run_table = cast("sa.Table", Run.__table__)
-
-
-@dataclass(frozen=True)
-class RunRow:
-    """A run as it stood when it was read. Times are seconds since the epoch; losses nats a character."""
-
-    id: str
-    kind: str
-    name: str
-    stage: str
-    dataset: str
-    dataset_kind: str
-    dataset_sha256: str
-    config_json: str
-    config_hash: str
-    group_hash: str
-    seed: int
-    experiment: str | None
-    parent_id: str | None
-    parent_step: int | None
-    status: str
-    queue_position: float | None
-    wish: str | None
-    trained_by: str
-    attempt: int
-    failures: int
-    error: str | None
-    step: int
-    steps: int
-    parameters: int | None
-    train_loss: float | None
-    val_loss: float | None
-    best_val_loss: float | None
-    best_step: int | None
-    chars_per_second: float | None
-    seconds: float
-    device: str | None
-    precision: str | None
-    threads: int | None
-    torch_version: str | None
-    lab_version: str
-    created_at: float
-    started_at: float | None
-    ended_at: float | None
-    trashed_at: float | None
-    tags_json: str
-    notes: str
-
-    @cached_property
-    def config(self) -> RunConfig:
-        """The config, read from its JSON. Raises `ConfigError` for an external run, and where that is nonsense."""
-        if self.kind == EXTERNAL:
-            raise ConfigError(f"run {self.name} was trained by another program: lab has no config of it")
-        return from_json(self.config_json)
-
-    @cached_property
-    def settings(self) -> Mapping[str, Any]:
-        """What the run was configured with, as plain JSON values: its config, or whatever an external run came with."""
-        return json.loads(self.config_json) if self.kind == EXTERNAL else self.config.resolved()
-
-    @cached_property
-    def tags(self) -> tuple[str, ...]:
-        """What a person, or a command, has marked the run with."""
-        return tuple(json.loads(self.tags_json))
-
-
-@dataclass(frozen=True)
-class NewRun:
-    """What must be known to add a run."""
-
-    config: RunConfig
-    dataset: DatasetFacts
-    name: str = ""
-    status: str = "queued"
-    tags: tuple[str, ...] = ()
-    experiment: str | None = None
-    trained_by: str = "worker"
-    parent_id: str | None = None
-    parent_step: int | None = None
-    sweep: LRSweep | None = None
-    """Of a run of kind `lr-sweep`: what it tries with the config."""
-    source: OwnSource | None = None
-    """The file of a model of one's own; where not given, that of another run with the same."""
-
-
-@dataclass(frozen=True)
-class DatasetFacts:
-    """What the database keeps of a dataset."""
-
-    sha256: str
-    kind: str
-    name: str
-    path: str
-    characters: int
-    vocabulary: tuple[str, ...]
-    counting_loss: float
-
-
-@dataclass(frozen=True, eq=False)
-class MetricPoints:
-    """A metric over steps. NaN in `values`, `lows` and `highs` where no value of a bucket was finite."""
-
-    steps: np.ndarray
-    values: np.ndarray
-    lows: np.ndarray
-    highs: np.ndarray
-    nonfinite: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.steps)
-
-
-@dataclass(frozen=True)
-class SampleRow:
-    """Text that a model wrote at a step of its training."""
-
-    step: int
-    text: str
-
-
-@dataclass(frozen=True)
-class CheckpointRow:
-    """A stored checkpoint; `path` is relative to the folder beside the database."""
-
-    id: int
-    run_id: str
-    step: int
-    kind: str
-    path: str
-    sha256: str
-    size: int
-    created_at: float
-
-
-@dataclass(frozen=True)
-class EventRow:
-    """A line of a run's log."""
-
-    at: float
-    step: int
-    level: str
-    text: str
 
 
 class RunStore:
@@ -271,9 +131,13 @@ class RunStore:
         columns = (Point.step, Point.value, Point.low, Point.high, Point.nonfinite)
         wanted = (Metric.run_id == run_id, Metric.name == metric, Point.bucket >= from_step // Metric.bucket_width)
         query = sa.select(*columns).join(Metric, Metric.id == Point.metric_id).where(*wanted).order_by(Point.bucket)
+        query = query.limit(LARGEST_POINTS_READ)
         with self.database.reader.connect() as connection:
             # The driver's own tuples: thousands of SQLAlchemy's rows take longer than all the rest of reading.
-            rows = connection.execute(query).cursor.fetchall()
+            try:
+                rows = connection.execute(query).cursor.fetchall()
+            except sqlite3.DatabaseError as error:
+                raise self.database.said(error) from None
         table = np.array(rows, dtype=float).reshape(-1, 5)  # None becomes NaN
         return MetricPoints(table[:, 0].astype(int), table[:, 1], table[:, 2], table[:, 3], table[:, 4].astype(int))
 
@@ -321,7 +185,7 @@ class RunStore:
         if row is None:
             return None
         values = dict(row)
-        return DatasetFacts(vocabulary=tuple(json.loads(values.pop("vocabulary_json"))), **values)
+        return DatasetFacts(vocabulary=texts_of(values.pop("vocabulary_json")), **values)
 
     def data_version(self) -> int:
         """A number that is another one after every write to the database, whichever process made it."""
@@ -332,7 +196,7 @@ class RunStore:
             try:
                 return int(self._watching.execute("PRAGMA data_version").fetchone()[0])
             except sqlite3.DatabaseError as error:
-                raise said_plainly(self.database.path, error) from None
+                raise self.database.said(error) from None
 
     # Adding
 

@@ -29,6 +29,8 @@ def table_bytes(database: Path) -> dict[str, int]:
                 for _, row in page.rows if isinstance(page, Page) else ():
                     kind = _KINDS.get(str(row[2]), "other")  # an index counts with its table
                     sizes[kind] = sizes.get(kind, 0) + pages.tree_pages(int(str(row[3]))) * pages.size
+            if not sizes:
+                return {}
             sizes["free"] = len(pages.free_pages()) * pages.size
             sizes["other"] = max(0, pages.count * pages.size - sum(sizes.values()) + sizes.get("other", 0))
     except (DamagedError, OSError, ValueError, IndexError):

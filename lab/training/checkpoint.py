@@ -20,11 +20,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from lab.config.own_model import OWN
 from lab.config.run_config import RunConfig, from_json
 from lab.errors import CheckpointError, ConfigError
 from lab.models.build import build_model
 
 _HEADER_KEY = "lab"
+_UNREADABLE = (
+    SafetensorError, ConfigError, OSError, AttributeError, KeyError, TypeError, ValueError, OverflowError, MemoryError,
+    RecursionError, RuntimeError,
+)  # fmt: skip
+"""What reading a file that lies about itself raises."""
 _SYSTEMS_NUMBER = re.compile(r"\(os error (\d+)\)")
 """Where safetensors says which error of the system's kept it from writing."""
 
@@ -57,6 +63,9 @@ class Checkpoint:
 
     def model(self) -> nn.Module:
         """The model with these weights. Raises `CheckpointError` where they do not fit its config."""
+        if self.config.model != OWN:
+            with torch.device("meta"):  # without memory: what the config claims may be a giant
+                _check_fit(_kept(build_model(self.config, len(self.vocabulary))), self.sections["model"])
         model = build_model(self.config, len(self.vocabulary))
         load_weights(model, self.sections["model"])
         return model.eval()
@@ -79,7 +88,13 @@ def _kept(model: nn.Module) -> dict[str, Tensor]:
 @torch.no_grad()
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Copies weights into a model. Raises `CheckpointError` naming the first that does not fit."""
-    parameters = _kept(model)
+    kept = _kept(model)
+    _check_fit(kept, weights)
+    for name, each in kept.items():
+        each.copy_(weights[name])
+
+
+def _check_fit(parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
     strange = sorted(parameters.keys() ^ weights.keys())
     if strange:
         raise CheckpointError(f"the checkpoint does not fit the model: {strange[0]} is in only one of them")
@@ -89,7 +104,6 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
                 f"the checkpoint does not fit the model: {name} is {tuple(weights[name].shape)}, "
                 f"not {tuple(parameter.shape)}"
             )
-        parameter.copy_(weights[name])
 
 
 def checkpoint_writer(
@@ -139,5 +153,6 @@ def read_checkpoint(path: Path, sha256: str | None = None) -> Checkpoint:
         )
     except FileNotFoundError:
         raise CheckpointError(f"checkpoint {path} is gone") from None
-    except (SafetensorError, ConfigError, OSError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"checkpoint {path} cannot be read: {error}") from None
+    except _UNREADABLE as error:
+        said = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise CheckpointError(f"checkpoint {path} cannot be read: {said}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 from lab.errors import LabError
+from lab.tui.bearable import MOST_CHECKED, bearable
 from lab.tui.messages import ReadFailed, SnapshotRead
 from lab.tui.run_colours import run_slot
 from lab.tui.snapshot import Curve, Detail, References, Snapshot, Wanted
@@ -45,6 +47,8 @@ class Reader:
         self._sweeps: Mapping[str, SweepView] = {}
         self._comparing: ComparisonReader | None = None
         self._runs: tuple[RunRow, ...] = ()
+        self._stored: dict[str, RunRow] = {}
+        """Each run as it was read last, which need not be how it is shown."""
         self._queue_paused = False
         self._storage_problem = ""
 
@@ -96,6 +100,7 @@ class Reader:
             self._wake.clear()
             pause = POLL_SECONDS
             try:
+                began = time.monotonic()
                 state = (store.data_version(), self._wanted, problem_seen(self._path))
                 if state != seen:
                     if seen is None or state[0] != seen[0]:
@@ -105,6 +110,7 @@ class Reader:
                     snapshot = self._read(store, state[1], state[2])
                     self._post(SnapshotRead(snapshot))
                     seen = state
+                    pause = max(pause, time.monotonic() - began)  # with very many runs the screen needs its turn too
                     if snapshot.comparison is not None and snapshot.comparison.unread:
                         seen, pause = (state[0], None, state[2]), 0.0
                     if len(state[1].curves) > 1:  # runs are marked: they may well be compared
@@ -119,13 +125,20 @@ class Reader:
         """Every run; one that is as it was is the same object, with what was worked out of it since."""
         known = {run.id: run for run in self._runs}
         runs = store.runs()
-        return tuple(known[run.id] if run == known.get(run.id) else run for run in runs)
+        few = len(runs) - len(known) <= MOST_CHECKED
+        as_before = {run.id for run in runs if run.id in known and run == self._stored.get(run.id)}
+        return tuple(known[run.id] if run.id in as_before else self._taken_in(run, with_config=few) for run in runs)
+
+    def _taken_in(self, run: RunRow, *, with_config: bool) -> RunRow:
+        """A new or changed run as the screen can bear it."""
+        self._stored[run.id] = run
+        return bearable(run, with_config=with_config)
 
     def _read(self, store: RunStore, wanted: Wanted, disk: str) -> Snapshot:
         runs = self._runs
         if any(run.id not in self._slots for run in runs):
             self._assign_slots([*runs, *store.runs(trashed=True)])
-        trashed = tuple(store.runs(trashed=True)) if wanted.trash else ()
+        trashed = tuple(map(bearable, store.runs(trashed=True))) if wanted.trash else ()
         by_id = {run.id: run for run in (*runs, *trashed)}
         drawn = [by_id[run_id] for run_id in wanted.curves if run_id in by_id]
         return Snapshot(

@@ -79,7 +79,7 @@ class RememberedFile:
             if values == self._written:
                 return
             self._written = values  # also where it fails: it is said once, and tried again when there is more
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             handle, temporary = tempfile.mkstemp(prefix=f".{self.path.name}-", dir=self.path.parent)
             try:
                 with os.fdopen(handle, "w", encoding="utf-8") as file:

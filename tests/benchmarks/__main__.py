@@ -6,7 +6,19 @@ import argparse
 import json
 from collections.abc import Callable, Mapping
 
-from tests.benchmarks import beside, charts, compare_mode, large, measure, running, sampling, screen, storage, training
+from tests.benchmarks import (
+    beside,
+    charts,
+    compare_mode,
+    growth,
+    large,
+    measure,
+    running,
+    sampling,
+    screen,
+    storage,
+    training,
+)
 from tests.benchmarks.measure import Comparison, Figure, machine
 
 BENCHMARKS: Mapping[str, Callable[[], Comparison | list[Figure]]] = {
@@ -29,6 +41,7 @@ BENCHMARKS: Mapping[str, Callable[[], Comparison | list[Figure]]] = {
     "screen": screen.figures,
     "compare": compare_mode.figures,
     "beside-screen": lambda: beside.training_beside_the_screen(repetitions=3),
+    "growth": growth.figures,
     "redraw": lambda: charts.draw_again(repetitions=9),
     "zoom": lambda: charts.zoom(repetitions=9),
     "load-and-draw": lambda: charts.load_and_draw(repetitions=5),
