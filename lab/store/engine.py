@@ -146,7 +146,7 @@ class _Damage:
 
     seen: StoreError | None = None
 
-    def said(self, path: Path, error: sqlite3.Error) -> StoreError:
+    def said(self, path: Path, error: BaseException) -> StoreError:
         """What is said of an error of SQLite's, kept where it tells of damage."""
         said = said_plainly(path, error)
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED_CODES:
