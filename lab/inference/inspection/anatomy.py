@@ -44,25 +44,9 @@ def anatomy_page(subject: Subject, options: InspectOptions, tell: Progress) -> P
     tokens, _ = Batches(config, dataset, torch.device("cpu")).batch(1)
     parts = module_parts(model, tokens, Sizes(config, dataset.vocabulary_size, tokens.shape[0]))
     whole_parameters = sum(parameter.numel() for parameter in model.parameters())
-    whole_flops = parts[0].flops
-    shown = [part for part in parts if not part.folded]
-    rows: list[tuple[Cell, ...]] = [
-        (
-            part.name,
-            part.kind,
-            part.reads,
-            part.writes,
-            part.parameters or None,
-            number(part.parameters / whole_parameters) if part.parameters else None,
-            part.flops or None,
-            number(part.flops / whole_flops) if part.flops else None,
-        )
-        for part in shown
-    ]
-    columns = ("module", "kind", "reads", "writes", "parameters", "share", "FLOPs", "share of FLOPs")
     figures: list[Figure] = [
-        Table("the modules, and what flows through them", columns, tuple(rows), tuple(part.depth for part in shown)),
-        _by_kind(parts, whole_parameters, whole_flops, config.tied_embeddings),
+        _tree([part for part in parts if not part.folded], whole_parameters, parts[0].flops),
+        _by_kind(parts, whole_parameters, parts[0].flops, config.tied_embeddings),
         *one_hot_figures(subject, model, tokens),
     ]
     b, t = tokens.shape
@@ -85,6 +69,25 @@ def anatomy_page(subject: Subject, options: InspectOptions, tell: Progress) -> P
         figures=tuple(figures),
         notes=tuple(notes),
     )
+
+
+def _tree(shown: list[Part], parameters: int, flops: int) -> Table:
+    rows: list[tuple[Cell, ...]] = [
+        (
+            part.name,
+            part.kind,
+            part.reads,
+            part.writes,
+            part.parameters or None,
+            number(part.parameters / parameters) if part.parameters else None,
+            part.flops or None,
+            number(part.flops / flops) if part.flops else None,
+        )
+        for part in shown
+    ]
+    columns = ("module", "kind", "reads", "writes", "parameters", "share", "FLOPs", "share of FLOPs")
+    depths = tuple(part.depth for part in shown)
+    return Table("the modules, and what flows through them", columns, tuple(rows), depths)
 
 
 def legend(config: RunConfig, v: int, b: int, t: int) -> str:
