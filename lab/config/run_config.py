@@ -89,10 +89,6 @@ class RunConfig(BaseModel):
     stage: str = Field(description="the rung of the ladder that this config starts from", min_length=1)
     model: ModelFamily = Field(description="which family of model is built")
 
-    source_sha256: str | None = _setting(
-        None, "SHA-256 of the file of a model of one's own", models=("own",), pattern="^[0-9a-f]{64}$"
-    )
-
     # Data
     dataset: str = _setting("shakespeare", "name of a dataset, or the path of a text file", min_length=1)
     dataset_as: DatasetKind = _setting("stream", "how the text is cut: one stream, or a word a line")
@@ -179,6 +175,10 @@ class RunConfig(BaseModel):
     eval_examples: int | None = _setting(None, "examples in each evaluation; by the run's size unless given", ge=1)
     diagnostics_every: int | None = _setting(
         None, "steps between looks inside the model; at each evaluation unless given, 0 never", ge=0
+    )
+
+    source_sha256: str | None = _setting(
+        None, "SHA-256 of the file of a model of one's own", models=("own",), pattern="^[0-9a-f]{64}$"
     )
 
     @model_validator(mode="after")

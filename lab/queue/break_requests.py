@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lab.config.breakage import Breakage, Twin, find_breakage, twins_of
 from lab.errors import ConfigError, UsageError
 from lab.queue.requests import dataset_facts, dataset_of
+from lab.store.model_sources import check_may_run
 from lab.store.run_store import LARGEST_NAME, TRAINING, NewRun, RunRow, RunStore
 
 BROKEN_TAG = "broken"
@@ -76,7 +77,11 @@ def chosen_offer(run: RunRow, runs: Iterable[RunRow], name: str) -> Offer:
 
 
 def compose_twin(run: RunRow, offer: Offer, store: RunStore) -> NewRun:
-    """The twin of a run: the same seed, the same batches, one thing broken. Raises `DatasetError`."""
+    """The twin of a run: the same seed, the same batches, one thing broken.
+
+    Raises `DatasetError`, and `OwnModelError` where its model is somebody's own and may not be run here.
+    """
+    check_may_run(store, run)
     facts = dataset_facts(dataset_of(run, store.database.path))
     name = f"{run.name}-{offer.breakage.name}"[:LARGEST_NAME]
     return NewRun(

@@ -9,6 +9,7 @@ from typing import Any
 from lab.errors import ConfigError
 from lab.queue.requests import dataset_facts, dataset_of
 from lab.store.checkpoints import sound_checkpoint
+from lab.store.model_sources import check_may_run
 from lab.store.run_store import NewRun, RunRow, RunStore, check_name
 
 
@@ -32,6 +33,7 @@ def compose_child(request: ChildRequest, store: RunStore) -> NewRun:
     """
     check_name(request.name)
     parent = request.parent
+    check_may_run(store, parent)
     row, _ = sound_checkpoint(store, parent, request.checkpoint)
     more = parent.steps if request.more_steps is None else request.more_steps
     if more < 1:

@@ -17,7 +17,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from lab.config.own_model import OwnSource
+from lab.config.own_model import OWN, OwnSource
 from lab.errors import OwnModelError, UsageError
 from lab.store.location import user_config_folder
 from lab.store.run_store import RunRow, RunStore
@@ -51,6 +51,12 @@ def trusted_source(store: RunStore, run: RunRow) -> OwnSource:
             f"been run here. Read it with: lab trust {run.id}, which then asks whether it may be"
         )
     return source
+
+
+def check_may_run(store: RunStore, run: RunRow) -> None:
+    """Raises `OwnModelError` where a run's model is somebody's own, and may not be run here."""
+    if run.config.model == OWN:
+        trusted_source(store, run)
 
 
 # What may be run

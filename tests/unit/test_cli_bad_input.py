@@ -95,7 +95,7 @@ def test_lists_of_a_missing_database_are_empty_and_make_none(
         ("nonsense", "no such command 'nonsense' (see: lab --help)"),
         ("queue", "missing command (see: lab queue --help)"),
         ("queue ad", "no such command 'ad': did you mean 'add'?"),
-        ("train", "missing argument 'STAGE' (see: lab train --help)"),
+        ("train", "missing argument 'STAGE|FILE.py:CLASS' (see: lab train --help)"),
         ("train bigram more", "got unexpected extra argument(s) (more) (see: lab train --help)"),
         ("train bigram --stepz 3", "no such option: --stepz: did you mean --steps?"),
         ("train bigram --xyz", "no such option: --xyz (see: lab train --help)"),

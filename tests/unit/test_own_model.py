@@ -382,6 +382,9 @@ def test_code_from_elsewhere_runs_only_after_the_user_has_said_so(bundle: Path, 
         refused = lab(database, *words)
         assert "has never been run here" in str(refused.exception)
         assert "lab trust" in str(refused.exception)
+    refused = lab(database, "break", "Mine-1", "lr-x10")
+    assert "has never been run here" in str(refused.exception)
+    assert len(json.loads(lab(database, "runs", "--json").stdout)) == 1, "nothing was queued that could only fail"
     asked = lab(database, "trust", "Mine-1")
     assert "class Mine(nn.Module):" in asked.stdout, "it is shown"
     assert "--yes" in str(asked.exception)
