@@ -304,3 +304,21 @@ def test_all_heads_are_seen_at_once_and_grow_with_the_room() -> None:
     assert max(each.bottom for each in many) <= 64
     assert many[0].size.width > few[0].size.width
     assert len({each.size for each in few}) == 1
+
+
+def test_maps_of_a_page_have_cells_of_one_size_whether_texts_stand_in_them_or_not() -> None:
+    labels, values = tuple("abcdefgh"), tuple(tuple(0.5 for _ in range(8)) for _ in range(4))
+    plain = Heatmap("plain", ("1", "2", "3", "4"), labels, values, 0, 1)
+    said_in = replace(plain, title="texts", texts=tuple(tuple("x" for _ in range(8)) for _ in range(4)))
+    placed = lay_out([drawing_of(said_in), drawing_of(plain)], LOOK, 126, 30)
+    assert placed[0].size == placed[1].size
+
+
+def test_a_scatter_stays_large_where_a_long_table_follows() -> None:
+    scatter = FIGURES["embeddings"](InspectRequest("db", "id", "embeddings"))[0]
+    table = Table("t", ("letter", "nearest"), tuple((letter, "abc") for letter in "abcdefghijklmnopqrstuvwxyz" * 2))
+    placed = lay_out([drawing_of(scatter), drawing_of(table)], LOOK, 126, 38)
+    assert placed[0].size.height >= 20
+    bars = Bars("b", tuple("abcdefgh"), (1.0,) * 8)
+    both = lay_out([drawing_of(table), drawing_of(bars), drawing_of(bars)], LOOK, 126, 38)
+    assert {each.y for each in both} == {0}, "bars make themselves narrow and stand beside it"

@@ -34,6 +34,8 @@ _EIGHTHS = "▏▎▍▌▋▊▉"
 class BarDrawing(FigureDrawing):
     """One chart of bars, from a reference (or zero) to each value."""
 
+    gives_way = True
+
     def __init__(self, figure: Bars) -> None:
         self.figure: Bars = figure
         self._labels = [text.literal(label) for label in figure.labels]

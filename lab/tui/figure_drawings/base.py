@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import ClassVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -110,6 +111,8 @@ class FigureDrawing(ABC):
     """One figure. It knows in which sizes it can be drawn, draws itself, and says what is under a cursor."""
 
     figure: Figure
+    gives_way: ClassVar[bool] = False
+    """Whether it is as good when it is narrow, and so makes room for others beside it."""
 
     @abstractmethod
     def sizes(self, look: FigureLook, width: int) -> Sequence[Size]:

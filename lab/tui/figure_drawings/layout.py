@@ -45,7 +45,7 @@ class Placed:
 class _Block:
     """Figures that belong beside each other, with the sizes that each can have."""
 
-    kind: type
+    kind: type[FigureDrawing]
     numbers: list[int] = field(default_factory=list)
     sizes: list[Sequence[Size]] = field(default_factory=list)
     titles: list[str] = field(default_factory=list)
@@ -69,7 +69,8 @@ def lay_out(drawings: Sequence[FigureDrawing], look: FigureLook, width: int, hei
     while growing:
         for kind in dict.fromkeys(blocks[i].kind for i in sorted(growing)):
             alike = [i for i in growing if blocks[i].kind is kind]
-            larger = [level - 1 if i in alike and level else level for i, level in enumerate(levels)]
+            step = max(levels[i] for i in alike) - 1
+            larger = [min(level, step) if i in alike and step >= 0 else level for i, level in enumerate(levels)]
             if larger != levels and page.fits(larger) and page.bottom(larger) <= height:
                 levels = larger
             else:
@@ -125,7 +126,7 @@ class _Page:
 
     def shortened(self, levels: list[int]) -> list[int]:
         """Smaller sizes for those kinds that make the page much shorter by standing beside others."""
-        for kind in dict.fromkeys(block.kind for block in self._blocks):
+        for kind in dict.fromkeys(block.kind for block in self._blocks if block.kind.gives_way):
             for level in range(max(block.levels for block in self._blocks)):
                 smaller = [
                     max(before, level) if block.kind is kind else before

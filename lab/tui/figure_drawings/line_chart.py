@@ -21,6 +21,8 @@ _HUES = (7, 1, 4, 9, 2, 10, 6, 0)
 class LineDrawing(FigureDrawing):
     """One chart of curves; its cursor goes along the axis."""
 
+    gives_way = True
+
     def __init__(self, figure: Lines) -> None:
         self.figure: Lines = figure
         self._x = np.array(figure.x, dtype=float)
