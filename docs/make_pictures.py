@@ -1,6 +1,7 @@
 """Makes the pictures of the README from a database of real runs: `python docs/make_pictures.py runs.db`.
 
-Wants a finished ladder, with at least one LR sweep; nothing in it is changed.
+Wants a finished ladder, with at least one LR sweep; nothing in it is changed. With names after the database (`inspect`,
+`runs`, …) makes those alone.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from textual.pilot import Pilot
@@ -21,18 +22,33 @@ from lab.tui.app import LabApp
 from lab.tui.drafts import Draft
 from lab.tui.screens.composer import ComposerScreen
 from lab.tui.screens.help import HelpScreen
+from lab.tui.screens.inspect import InspectScreen
 from lab.tui.screens.lr_finder import LRFinderScreen
 from lab.tui.screens.run_view import RunView
 from lab.tui.screens.sample import SampleScreen
 from lab.tui.widgets.ladder_table import LadderTable
+from lab.tui.widgets.page_view import PageView
 from lab.tui.widgets.run_table import RunTable
 
-SIZE = (150, 42)
+SIZE = (160, 45)
 MARKED = ("bigram", "single-head", "multi-head", "blocks", "layernorm")
 OPENED = "layernorm"
 GRID = Draft("residual", change="lr=1e-3, 3e-4 dropout=0, 0.1, 0.2", seeds="1..3")
 PROMPT = "ROMEO:"
-PATIENCE_SECONDS = 120.0
+INSPECTED = (
+    ("data", "bigram", ()),
+    ("anatomy", OPENED, ("down",) * 6),
+    ("bigram", "mlp", ("down",) * 5 + ("right",) * 8),
+    ("embeddings", "mlp", ("right",) * 3),
+    ("attention", OPENED, ("]", "right", "right")),
+    ("logit-lens", OPENED, ("down",) * 3 + ("right",) * 3),
+    ("knock-out", OPENED, ("down",)),
+    ("loss-map", OPENED, ("]",)),
+    ("averaging", OPENED, ("]", "]")),
+)
+"""Views, whose run they are shown of, and the keys that are pressed on the page."""
+ALL = ("runs", "composer", "help", "ladder", "run_view", "lr_finder", "sample", "inspect")
+PATIENCE_SECONDS = 300.0
 DRAWING_SECONDS = 0.7
 
 
@@ -42,16 +58,10 @@ class Pictures:
     def __init__(self, app: LabApp, pilot: Pilot[str], folder: Path) -> None:
         self.app, self.pilot, self.folder = app, pilot, folder
 
-    async def all(self) -> None:
-        """Every mode, and the windows that stand over one."""
+    async def one(self, name: str) -> None:
+        """What one of the methods below takes."""
         await self.until(lambda: self.app.loaded)
-        await self.runs()
-        await self.composer()
-        await self.help()
-        await self.ladder()
-        await self.run_view()
-        await self.lr_finder()
-        await self.sample()
+        await getattr(self, name)()
 
     async def runs(self) -> None:
         """The Runs mode with one run of each of some stages marked."""
@@ -119,6 +129,24 @@ class Pictures:
         await self.pilot.press("shift+left", "shift+left", "left")
         await self.take("sample")
 
+    async def inspect(self) -> None:
+        """Every view of a trained model, each of a stage that has what it shows."""
+        for view, stage, keys in INSPECTED:
+            await self.pilot.press("2")
+            run_id = self.newest(stage)
+            self.move_to(run_id)
+            await self.until(lambda run_id=run_id: self.app.selected == run_id)  # type: ignore[misc]
+            await self.pilot.press("6")
+            screen = self.app.screen
+            assert isinstance(screen, InspectScreen)
+            screen.open_on(run_id, view)
+            page = screen.query_one("#page-first", PageView)
+            await self.until(lambda: page.page is not None and page.page.view == view)  # noqa: B023
+            await self.until(lambda: page.page is not None and page.page.run_id == run_id)  # noqa: B023
+            await self.pilot.press("enter", *keys)
+            await self.take(f"inspect-{view}")
+            await self.pilot.press("escape")
+
     def newest(self, stage: str) -> str:
         """The newest finished run of a stage."""
         return next(run.id for run in reversed(self.app.snapshot.runs) if run.stage == stage and run.ended_at)
@@ -139,11 +167,13 @@ class Pictures:
                 await self.pilot.pause(0.05)
 
 
-async def make(database: Path, folder: Path) -> None:
-    """All pictures of a database, into a folder."""
+async def make(database: Path, folder: Path, names: Sequence[str]) -> None:
+    """Pictures of a database, into a folder."""
     app = LabApp(database)
     async with app.run_test(size=SIZE) as pilot:
-        await Pictures(app, pilot, folder).all()
+        pictures = Pictures(app, pilot, folder)
+        for name in names:
+            await pictures.one(name)
 
 
 if __name__ == "__main__":
@@ -153,4 +183,4 @@ if __name__ == "__main__":
         copied.parent.mkdir()
         shutil.copyfile(given, copied)
         shutil.copytree(files_folder(given), files_folder(copied), ignore=shutil.ignore_patterns("screen.json"))
-        asyncio.run(make(copied, Path(__file__).parent))
+        asyncio.run(make(copied, Path(__file__).parent, sys.argv[2:] or ALL))
