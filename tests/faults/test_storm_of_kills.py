@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ def blow(folder: Path, config: pytest.Config, count: int, kinds: tuple[str, ...]
             parent = store.run(first["dropout"])
             offered["child"] = child_of(laboratory, parent)
             first |= trained_undisturbed(laboratory, {"child": offered["child"]})
+        offered = dict(random.Random(seed).sample(sorted(offered.items()), len(offered)))  # in an order of its own
         undisturbed = {kind: left(laboratory, run_id) for kind, run_id in first.items()}
         over = Storm(laboratory, folder, offered)
         over.blow(storm(seed, count))
