@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 from textual import events
+from textual.binding import Binding
 from textual.command import CommandList
 from textual.widgets import Input
 from tui_helpers import lab_app, opened, until
 
+from lab.tui import screens
+from lab.tui.actions import WINDOW_KEYS
 from lab.tui.palette import Palette
+from lab.tui.screens.window import Window
 
 
 @pytest.mark.parametrize("key", ["n", "c", "question_mark", "ctrl+p", "q", "N", "enter", "y"])
@@ -92,3 +98,16 @@ async def test_the_palette_ends_its_search_when_it_is_closed(database: Path) -> 
         await pilot.pause()
         assert app.screen is screen
         assert not [worker for worker in app.workers if worker.node is palette and not worker.is_cancelled]
+
+
+def test_what_the_help_lists_for_windows_is_bound_in_one() -> None:
+    for module in iter_modules(screens.__path__):
+        import_module(f"{screens.__name__}.{module.name}")
+    windows = [Window]
+    for window in windows:
+        windows += window.__subclasses__()
+    bindings = [each for window in windows for each in vars(window).get("BINDINGS", ()) if isinstance(each, Binding)]
+    bound = {key for binding in bindings for key in binding.key.split(",")}
+    names = {"esc": "escape", "↓": "down", "pgdn": "pagedown", "pgup": "pageup"}
+    listed = {names.get(key, key) for keys, _ in WINDOW_KEYS for key in keys.split()}
+    assert listed <= bound

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.text import Text
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
@@ -27,7 +27,15 @@ if TYPE_CHECKING:
 class ChooseRunsScreen(Window[tuple[str, ...] | None]):
     """Answers the ids of the runs that are to be marked, in the order of marking; None on escape."""
 
-    BINDINGS = [Binding("tab,shift+tab", "mark", show=False, priority=True)]  # noqa: RUF012 (Textual's own form)
+    BINDINGS = [  # noqa: RUF012 (Textual's own form)
+        Binding("tab,shift+tab", "mark", show=False, priority=True),
+        Binding("ctrl+a", "mark_all", show=False, priority=True),
+        Binding("escape", "leave", show=False),
+        Binding("down", "move('cursor_down')", show=False),
+        Binding("up", "move('cursor_up')", show=False),
+        Binding("pagedown", "move('page_down')", show=False),
+        Binding("pageup", "move('page_up')", show=False),
+    ]
 
     def __init__(self, runs: Sequence[RunRow], marks: Sequence[str], look: Look) -> None:
         super().__init__()
@@ -113,21 +121,17 @@ class ChooseRunsScreen(Window[tuple[str, ...] | None]):
         self._toggle()
         self.query_one(OptionList).action_cursor_down()
 
-    def on_key(self, event: events.Key) -> None:
-        """The keys that the line does not take."""
-        options = self.query_one(OptionList)
-        moves: dict[str, Callable[[], None]] = {"down": options.action_cursor_down, "up": options.action_cursor_up,
-                 "pagedown": options.action_page_down, "pageup": options.action_page_up}  # fmt: skip
-        if event.key in moves:
-            moves[event.key]()
-        elif event.key == "ctrl+a":
-            shown = [run.id for run in self.shown]
-            others = tuple(run_id for run_id in self.marks if run_id not in set(shown))
-            self.marks = others if set(shown) <= set(self.marks) else (*others, *shown)
-            self._show()
-        elif event.key == "escape":
-            self.dismiss(None)
-        else:
-            return
-        event.stop()
-        event.prevent_default()
+    def action_mark_all(self) -> None:
+        """Marks all that are shown; where they are, takes their marks away."""
+        shown = [run.id for run in self.shown]
+        others = tuple(run_id for run_id in self.marks if run_id not in set(shown))
+        self.marks = others if set(shown) <= set(self.marks) else (*others, *shown)
+        self._show()
+
+    def action_move(self, how: str) -> None:
+        """Moves the cursor while the line keeps the focus."""
+        getattr(self.query_one(OptionList), f"action_{how}")()
+
+    def action_leave(self) -> None:
+        """Leaves the marks as they were."""
+        self.dismiss(None)
