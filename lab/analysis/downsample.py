@@ -21,22 +21,15 @@ def downsample(
         kept = np.unique([0, int(y.argmin()), int(y.argmax()), len(x) - 1])
         return x[kept], y[kept]
     column = np.clip(((x - first) / (last - first) * columns).astype(np.int64), 0, columns - 1)
-    starts = np.flatnonzero(np.diff(column, prepend=-1))
-    column = np.cumsum(np.diff(column, prepend=-1) != 0) - 1  # empty columns left out
-    lowest, highest = np.minimum.reduceat(y, starts), np.maximum.reduceat(y, starts)
-    lows = _first_where(y == lowest[column], column, len(starts))
-    highs = _first_where(y == highest[column], column, len(starts))
-    kept = np.unique(np.concatenate([[0], lows, highs, [len(x) - 1]]))
-    return x[kept], y[kept]
-
-
-def _first_where(hit: np.ndarray, column: np.ndarray, count: int) -> np.ndarray:
-    """Index of the first hit in each column; each column has one."""
-    where = np.flatnonzero(hit)
-    first = np.full(count, -1, dtype=np.int64)
-    columns_hit, index = np.unique(column[where], return_index=True)
-    first[columns_hit] = where[index]
-    return first
+    begins = np.diff(column, prepend=-1) != 0
+    starts = np.flatnonzero(begins)
+    column = np.cumsum(begins) - 1  # empty columns left out
+    keep = np.zeros(len(x), dtype=bool)
+    keep[[0, -1]] = True
+    for extreme in (np.minimum.reduceat(y, starts), np.maximum.reduceat(y, starts)):
+        hits = np.flatnonzero(y == extreme[column])
+        keep[hits[np.diff(column[hits], prepend=-1) != 0]] = True  # the first in each column
+    return x[keep], y[keep]
 
 
 def finite_segments(x: np.ndarray, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
