@@ -16,7 +16,7 @@ from textual.widgets import Input
 from lab import text
 from lab.tui.actions import ACTIONS, Action
 from lab.tui.screens.window import ClosesOnce
-from lab.tui.widgets.fresh_clicks import FreshClicks
+from lab.tui.widgets.safe_list import SafeList
 
 if TYPE_CHECKING:
     from lab.config.experiment_files import ExperimentFile
@@ -44,7 +44,7 @@ VIEW_SYNONYMS = {
 """What else a view is called, by its name."""
 
 
-class Commands(CommandList, FreshClicks):
+class Commands(CommandList, SafeList):
     """What was found."""
 
 

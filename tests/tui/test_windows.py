@@ -10,7 +10,7 @@ import pytest
 from textual import events
 from textual.binding import Binding
 from textual.command import CommandList
-from textual.widgets import Input
+from textual.widgets import Input, OptionList
 from tui_helpers import lab_app, opened, until
 
 from lab.tui import screens
@@ -80,6 +80,22 @@ async def test_a_click_on_an_entry_that_has_gone_meanwhile_does_nothing(database
         assert app.screen is palette
         await pilot.press("escape")
         assert app.screen is screen
+
+
+async def test_a_list_without_room_is_paged_through_without_harm(database: Path) -> None:
+    app = lab_app(database)
+    async with app.run_test(size=(160, 45)) as pilot:
+        await opened(pilot)
+        await pilot.press("ctrl+p")
+        found = app.screen.query_one(CommandList)
+        await until(pilot, lambda: found.option_count > 3)
+        found.styles.height = found.styles.width = 0
+        await until(pilot, lambda: not found.size)
+        found._clear_caches()
+        with pytest.raises(KeyError):
+            OptionList._move_page(found, -1)
+        await pilot.press("pageup", "pagedown")
+        assert found.highlighted is not None
 
 
 async def test_the_palette_ends_its_search_when_it_is_closed(database: Path) -> None:

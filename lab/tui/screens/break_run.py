@@ -19,6 +19,7 @@ from lab.tui.messages import Edited
 from lab.tui.screens.lab_screen import LabScreen
 from lab.tui.screens.window import Window
 from lab.tui.widgets.run_columns import STATUS_SIGNS, Look
+from lab.tui.widgets.safe_list import SafeList
 
 if TYPE_CHECKING:
     from lab.queue.break_requests import Offer, Pair
@@ -112,7 +113,7 @@ class BreakScreen(Window["Pair | Offer | None"]):
         with Vertical(id="break") as box:
             box.border_title = Text(f"Break one thing in {text.clip(text.literal(self._run.name), 40)}")
             box.border_subtitle = "enter train its twin on the same batches, and race the two · esc leave"
-            yield OptionList(*(said for _, said in self._options), id="breakages", markup=False)
+            yield SafeList(*(said for _, said in self._options), id="breakages", markup=False)
 
     def _offered(self, offer: Offer) -> Text:
         look = self._look

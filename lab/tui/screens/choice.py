@@ -13,6 +13,7 @@ from textual.widgets import OptionList, Static
 
 from lab.tui.screens.window import Window
 from lab.tui.theme import theme_colours
+from lab.tui.widgets.safe_list import SafeList
 
 
 class ChoiceScreen(Window[tuple[int, str] | None]):
@@ -37,7 +38,7 @@ class ChoiceScreen(Window[tuple[int, str] | None]):
             said.append(f" {does}   ", colours["text-muted"])
         with Vertical(id="choice") as box:
             box.border_title = Text(self._title)
-            yield OptionList(*(Text(option) for option in self._options), id="choices", markup=False)
+            yield SafeList(*(Text(option) for option in self._options), id="choices", markup=False)
             yield Static(said, id="choice-keys", markup=False)
 
     def action_leave(self) -> None:

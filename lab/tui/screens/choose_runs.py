@@ -19,6 +19,7 @@ from lab.errors import LabError
 from lab.tui.screens.window import Window
 from lab.tui.theme import theme_colours
 from lab.tui.widgets.run_columns import Look, changes_text
+from lab.tui.widgets.safe_list import SafeList
 
 if TYPE_CHECKING:
     from lab.store.run_store import RunRow
@@ -54,7 +55,7 @@ class ChooseRunsScreen(Window[tuple[str, ...] | None]):
             box.border_title = "Which runs to compare"
             yield Input(placeholder="type to filter: residual, stage:mlp, val<2.1, seed:1337", id="choose-filter",
                         compact=True)  # fmt: skip
-            yield OptionList(id="choose-list", compact=True)
+            yield SafeList(id="choose-list", compact=True)
             yield Static(said, id="choose-keys", markup=False)
 
     def on_mount(self) -> None:

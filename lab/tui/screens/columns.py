@@ -17,6 +17,7 @@ from textual.widgets.option_list import Option
 from lab.tui.screens.window import Window
 from lab.tui.theme import theme_colours
 from lab.tui.widgets.run_columns import all_columns, column_of
+from lab.tui.widgets.safe_list import SafeList
 
 _KEYS = (("space", "show/hide"), ("shift ↑↓", "move"), ("s", "sort"), ("S", "reverse"), ("r", "reset"), ("esc", "done"))
 _ALWAYS = "mark"
@@ -58,7 +59,7 @@ class ColumnsScreen(Window[None]):
         """The columns over the keys."""
         with Vertical(id="columns") as box:
             box.border_title = Text("Columns")
-            yield OptionList(id="column-list", compact=True, markup=False)
+            yield SafeList(id="column-list", compact=True, markup=False)
             yield Static(id="column-keys", markup=False)
 
     def on_mount(self) -> None:

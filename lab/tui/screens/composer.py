@@ -36,6 +36,7 @@ from lab.tui.theme import theme_colours
 from lab.tui.widgets.config_group import ConfigGroup
 from lab.tui.widgets.plan_text import list_text, size_text
 from lab.tui.widgets.run_columns import Look
+from lab.tui.widgets.safe_list import SafeList
 
 if TYPE_CHECKING:
     from lab.queue.experiment_requests import DatasetReader, Plan
@@ -121,7 +122,7 @@ class ComposerScreen(Window[str]):
         with Vertical(id="composer") as box:
             box.border_title = "New run"
             with Horizontal():
-                yield OptionList(*(Option(stage.name, id=stage.name) for stage in STAGES), id="stages", compact=True)
+                yield SafeList(*(Option(stage.name, id=stage.name) for stage in STAGES), id="stages", compact=True)
                 with Vertical(id="form"):
                     with VerticalScroll(id="fields", can_focus=False):
                         for name in FIELDS:

@@ -22,6 +22,7 @@ from lab.tui.screens.window import Window
 from lab.tui.sweep_draft import FIELDS, PLACEHOLDERS, SweepCheck, SweepDraft, check_sweep
 from lab.tui.sweeps import said_lr
 from lab.tui.theme import theme_colours
+from lab.tui.widgets.safe_list import SafeList
 
 if TYPE_CHECKING:
     from lab.tui.app import LabApp
@@ -72,7 +73,7 @@ class SweepComposerScreen(Window[str]):
             box.border_title = "New LR sweep"
             box.border_subtitle = "enter queue · tab next field · esc leave"
             with Horizontal():
-                yield OptionList(*(Option(stage.name, id=stage.name) for stage in STAGES), id="stages", compact=True)
+                yield SafeList(*(Option(stage.name, id=stage.name) for stage in STAGES), id="stages", compact=True)
                 with Vertical(id="fields"):
                     for name in FIELDS:
                         with Horizontal(classes="field"):

@@ -16,6 +16,7 @@ from lab import text
 from lab.tui.comparisons import ComparisonView
 from lab.tui.shown import cells_csv
 from lab.tui.widgets.run_columns import STATUS_SIGNS, Look
+from lab.tui.widgets.safe_list import SafeList
 
 UNFAIR = "!"
 OUTCOME_COLOURS: Mapping[str, str] = {
@@ -99,7 +100,7 @@ class GroupTable(Vertical):
     def compose(self) -> ComposeResult:
         """A head over the rows."""
         yield Static(id="groups-head", markup=False)
-        yield OptionList(id="groups-rows", compact=True)
+        yield SafeList(id="groups-rows", compact=True)
 
     @property
     def rows(self) -> OptionList:

@@ -16,14 +16,14 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from lab import text
-from lab.tui.widgets.fresh_clicks import FreshClicks
 from lab.tui.widgets.run_columns import Look
+from lab.tui.widgets.safe_list import SafeList
 
 if TYPE_CHECKING:
     from lab.store.run_store import CheckpointRow, RunRow
 
 
-class _Choice(FreshClicks):
+class _Choice(SafeList):
     """A list whose cursor alone chooses; enter does what its screen has it do, a click does not."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "enter", show=False)]

@@ -9,15 +9,15 @@ from textual.widgets.option_list import Option
 
 from lab import text
 from lab.tui.sweeps import SweepView, said_lr
-from lab.tui.widgets.fresh_clicks import FreshClicks
 from lab.tui.widgets.run_columns import Look
+from lab.tui.widgets.safe_list import SafeList
 
 _STAGE_WIDTH = 12
 _RESULT_WIDTH = 8
 _DATASET_WIDTH = 11
 
 
-class SweepList(FreshClicks):
+class SweepList(SafeList):
     """Every sweep: by stage from the foot of the ladder up, the newest of a stage first."""
 
     BORDER_TITLE = "LR sweeps"
@@ -56,7 +56,7 @@ class SweepList(FreshClicks):
         self.highlighted = place if options else None
 
 
-class RateList(FreshClicks):
+class RateList(SafeList):
     """The suggestions of one sweep; enter uses the one under the cursor."""
 
     BORDER_TITLE = "Suggested rates"

@@ -10,8 +10,8 @@ from textual.widgets.option_list import Option
 
 from lab import text
 from lab.inference.views import VIEWS, fits
-from lab.tui.widgets.fresh_clicks import FreshClicks
 from lab.tui.widgets.run_columns import Look
+from lab.tui.widgets.safe_list import SafeList
 
 if TYPE_CHECKING:
     from lab.config.run_config import RunConfig
@@ -21,7 +21,7 @@ _SURROUNDINGS = 6
 """Columns of a row that are neither label nor description."""
 
 
-class ViewList(FreshClicks):
+class ViewList(SafeList):
     """What is under its cursor is shown."""
 
     BORDER_TITLE = "Views"
