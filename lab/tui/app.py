@@ -297,9 +297,8 @@ class LabApp(App[str]):
     def _warm_up(self) -> None:
         """Imports what other modes and charts need, on a thread: going there for the first time is then as quick."""
         from lab.queue.forecast import known_seconds
-        from lab.tui import chart
+        from lab.tui import chart_frame  # noqa: F401
 
-        chart.warm_up()
         for mode in MODES:
             mode.import_screen()
         known_seconds(self.snapshot.runs)  # which keeps in mind what it read of each config

@@ -1,8 +1,8 @@
-"""Lines as dots in cells, through plotext: the only file that imports it, called by the screen's thread alone.
+"""Lines and areas as dots in cells: lines by numpy, areas through plotext, which no other file imports.
 
-plotext 6.1 aborts the process on a line that mixes NaN with numbers and refuses infinities and logarithms of 0, so
-nothing is handed on but the dots that a line goes through, a few for each column. What was drawn of a line is kept:
-one that has not changed is not drawn again, and of one that has grown only the new end is.
+The screen's thread alone draws. plotext 6.1 aborts the process on NaN among numbers and refuses infinities and
+logarithms of 0, so nothing is handed on but the dots that an edge goes through. What was drawn of a line is kept: one
+that has not changed is not drawn again, and of one that has grown only the new end is.
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ class Drawer:
 
 
 def warm_up() -> None:
-    """Imports plotext ahead of the first drawing; may be called on another thread, since it draws nothing."""
+    """Imports plotext ahead of the first band; may be called on another thread, since it draws nothing."""
     import plotext  # noqa: F401
 
 

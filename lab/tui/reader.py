@@ -176,8 +176,10 @@ class Reader:
     def _read_sweeps(self, store: RunStore, runs: Iterable[RunRow]) -> Mapping[str, SweepView]:
         """Every LR sweep among the runs; read again only where it has gone on."""
         if any(run.kind == "lr-sweep" for run in runs):
+            from lab.tui import chart
             from lab.tui.sweeps import read_sweeps
 
+            chart.warm_up()
             self._sweeps = read_sweeps(store, runs, self._sweeps)
         else:
             self._sweeps = {}
@@ -187,8 +189,10 @@ class Reader:
         if wanted.compare is None:
             return None
         if self._comparing is None:
+            from lab.tui import chart
             from lab.tui.comparisons import ComparisonReader
 
+            chart.warm_up()
             self._comparing = ComparisonReader()
         return self._comparing.read(store, by_id, wanted.compare)
 
