@@ -17,6 +17,7 @@ from lab.inference.figures import Bars, Cell, Choice, Figure, Heatmap, Lines, Pa
 from lab.inference.inspection.subject import Progress, Subject
 from lab.inference.views import InspectOptions
 from lab.models.build import build_model
+from lab.models.layers import PADDING_TARGET
 from lab.training.batches import Batches
 
 B, T, C = 4, 8, 32
@@ -197,10 +198,11 @@ def _softmax(size: int) -> list[Figure]:
 def first_losses(subject: Subject) -> Bars:
     """The loss of the run's model on its first batch before any training, for each initialisation, against ln V."""
     v = subject.dataset.vocabulary_size
-    labels, values = ["this run's own"], [first_loss(subject.config, subject)]
+    batch = Batches(subject.config, subject.dataset, torch.device("cpu")).batch(1)  # whatever the initialisation
+    labels, values = ["this run's own"], [first_loss(subject.config, v, batch)]
     for name, settings in _INITS if subject.config.model != OWN else ():  # whose constructor draws its weights
         labels.append(name)
-        values.append(first_loss(subject.config.replace(**settings), subject))
+        values.append(first_loss(subject.config.replace(**settings), v, batch))
     return Bars(
         f"first loss of a {subject.config.stage} by initialisation",
         tuple(labels),
@@ -212,8 +214,8 @@ def first_losses(subject: Subject) -> Bars:
 
 
 @torch.no_grad()
-def first_loss(config: RunConfig, subject: Subject) -> float:
-    """The mean loss on the batch of step 1 of a model that was just built."""
-    tokens, targets = Batches(config, subject.dataset, torch.device("cpu")).batch(1)
-    logits, _ = build_model(config, subject.dataset.vocabulary_size).eval()(tokens)
-    return float(F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1))
+def first_loss(config: RunConfig, vocabulary_size: int, batch: tuple[Tensor, Tensor]) -> float:
+    """The mean loss on a batch, tokens (B, T) and targets (B, P), of a model that was just built."""
+    tokens, targets = batch
+    logits, _ = build_model(config, vocabulary_size).eval()(tokens)
+    return float(F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=PADDING_TARGET))
