@@ -57,7 +57,7 @@ class Panel:
     milliseconds: Sequence[float]
 
 
-def shortest(call: Callable[[], object], *, seconds: float = 1.0, fewest: int = 5) -> float:
+def shortest(call: Callable[[], object], *, seconds: float = 0.7, fewest: int = 5) -> float:
     """Milliseconds of the shortest of several calls, after one to warm up."""
     call()
     times: list[float] = []
