@@ -24,7 +24,7 @@ from lab.store.run_store import DatasetFacts, NewRun, RunStore
 from lab.training.checkpoint import LoopState, checkpoint_writer, read_checkpoint
 from lab.tui.remembered import RememberedFile
 
-AT_LEAST, WITH_FULL = 60, 3000
+AT_LEAST, WITH_FULL = 60, 1000
 Reader = Callable[[Path], object]
 
 
@@ -127,4 +127,4 @@ def test_a_mutilated_file_is_read_or_refused_in_one_line(
             except Exception as error:
                 raise AssertionError(f"{name}, seed {seed}: {type(error).__name__}: {error}") from error
         assert len(refused.splitlines()) <= 1 or name == "experiment", (seed, refused)
-        assert len(refused) < 2000, (seed, len(refused))
+        assert len(refused) < 8000, (seed, len(refused))  # what was written may be quoted; commands cut it

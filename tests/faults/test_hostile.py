@@ -381,6 +381,7 @@ def test_a_checkpoint_whose_config_is_of_a_giant_builds_no_giant(tmp_path: Path)
 # Who may read it
 
 
+@pytest.mark.full
 def test_all_that_is_stored_is_for_its_owner_alone_whatever_the_umask(tmp_path: Path) -> None:
     (tmp_path / "prose.txt").write_text(PROSE)
     words = ["train", "bigram", "--dataset", "prose.txt", "--steps", "20"]
