@@ -11,6 +11,8 @@ from collections.abc import Callable
 from lab.errors import LabError
 
 INTERRUPTED = 130
+LONGEST_COMPLAINT = 4000
+"""Characters of one line on what is wrong."""
 
 
 def outcome(command: Callable[[], int]) -> int:
@@ -34,7 +36,10 @@ def outcome(command: Callable[[], int]) -> int:
 
 
 def complain(message: str) -> None:
-    """Says what went wrong, in one line."""
+    """Says what went wrong, in one line that is cut where it quotes too much of somebody's file."""
     from lab.text import literal
 
-    print(f"lab: {literal(message)}", file=sys.stderr)
+    said = literal(message)
+    if len(said) > LONGEST_COMPLAINT:
+        said = f"{said[: LONGEST_COMPLAINT // 2]} … {said[-LONGEST_COMPLAINT // 2 :]}"
+    print(f"lab: {said}", file=sys.stderr)
