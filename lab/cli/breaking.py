@@ -25,7 +25,7 @@ def break_run(
     as_json: options.AsJson = False,
     database: options.Database = None,
 ) -> None:
-    """Break one thing in a run: queue its twin, on the same seed and the same batches.
+    """Break one thing in a run: queue its twin, on the same batches.
 
     Without WHAT, list what can be broken and what to expect. Where the twin is there already, say how it stands.
     """

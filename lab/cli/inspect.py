@@ -56,7 +56,7 @@ def inspect(
     as_json: options.AsJson = False,
     database: options.Database = None,
 ) -> None:
-    """Look into a trained model; without a view, list the views that fit the run."""
+    """Look into a trained model; without a view, list those that fit."""
     from lab.cli.stored import stored_runs
     from lab.inference.views import find_view
     from lab.reports.run_export import check_target

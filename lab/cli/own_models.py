@@ -28,7 +28,7 @@ def trust_model(
     yes: Annotated[bool, typer.Option("--yes", help="It may be run, without being asked.")] = False,
     database: options.Database = None,
 ) -> None:
-    """Read the code of a run's own model, and let it be run on this machine.
+    """Read the code of a run's own model, and let it be run here.
 
     A run that was imported, or is in somebody else's database, does not run its code before that.
     """

@@ -48,7 +48,7 @@ def train(
     as_json: options.AsJson = False,
     database: options.Database = None,
 ) -> None:
-    """Train one run in the foreground: a rung, or your own model as FILE.py:CLASS.
+    """Train one run in the foreground: a rung, or a model of your own.
 
     Ctrl-C keeps a checkpoint and pauses it.
     """

@@ -110,7 +110,7 @@ def _stream(
             else:  # every position's surroundings have changed with the window, and so what it offers to later ones
                 last = model(tokens[:, max(0, end - t) : end])[0][:, -1]  # (n, P, V) -> (n, V)
             last = last.float().cpu()
-            if not last.sum().isfinite():  # one number that is none makes the sum none
+            if not last.isfinite().all():
                 raise LabError("the model's predictions are no numbers: it has diverged; take an earlier checkpoint")
             drawn = torch.multinomial(next_probabilities(last, options), 1, generator=generator)[:, 0]
             tokens[:, end] = drawn

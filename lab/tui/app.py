@@ -37,6 +37,7 @@ from lab.tui.worker_minder import WorkerMinder
 
 if TYPE_CHECKING:
     from lab.inference.client import InferenceClient
+from lab.text import literal
 
 WRITE_AFTER_SECONDS = 0.5
 """From a change of what is remembered until it is written: whoever turns a knob turns it again."""
@@ -158,6 +159,11 @@ class LabApp(App[str]):
     def presenting(self) -> bool:
         """Whether it is shown to a room: thick lines, large figures, and nothing that pops up."""
         return self.theme == PRESENTER.name
+
+    @property
+    def opening(self) -> str:
+        """What stands where nothing was read yet: that the database is being opened, or in full why it cannot be."""
+        return literal(self.problem) or "opening the database…"
 
     def get_css_variables(self) -> dict[str, str]:
         """The theme's colours; on a terminal with 16 of them, some that can be told apart there."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import sqlite3
 from dataclasses import dataclass, field
@@ -79,17 +80,25 @@ def token(character: str, *, number: int = 0, surprise: float = 0.1) -> Token:
 
 
 def add_checkpoints(path: Path, **steps: tuple[int, ...]) -> None:
-    """Names checkpoints of runs: milestones, and the last of them the best and complete too. `_` stands for `-`."""
+    """Files named as checkpoints of runs: milestones, and the last of them the best and complete too.
+
+    They hold a byte, which is enough where no model is read. `_` stands for `-`.
+    """
+    files = path.with_name(f"{path.name}.files")
     connection = sqlite3.connect(path)
     with connection:
         for name, kept in steps.items():
             (run_id,) = connection.execute("SELECT id FROM run WHERE name = ?", (name.replace("_", "-"),)).fetchone()
+            (files / run_id).mkdir(parents=True, exist_ok=True)
             kinds = [("milestone", step) for step in kept[:-1]] + [("best", kept[-1]), ("complete", kept[-1])]
-            connection.executemany(
-                "INSERT INTO checkpoint (run_id, step, kind, path, sha256, size, created_at)"
-                " VALUES (?, ?, ?, ?, ?, 1, 0)",
-                [(run_id, step, kind, f"{run_id}/{kind}-{step}", "0" * 64) for kind, step in kinds],
-            )
+            for kind, step in kinds:
+                place = f"{run_id}/{kind}-{step}"
+                (files / place).write_bytes(b".")
+                connection.execute(
+                    "INSERT INTO checkpoint (run_id, step, kind, path, sha256, size, created_at)"
+                    " VALUES (?, ?, ?, ?, ?, 1, 0)",
+                    (run_id, step, kind, place, hashlib.sha256(b".").hexdigest()),
+                )
     connection.close()
 
 

@@ -179,6 +179,7 @@ async def test_a_folded_field_and_the_changes_say_the_same(database: Path) -> No
         assert "heads=x must be a valid integer" in on_screen(app)
         await pilot.press("backspace")
         await until(pilot, lambda: composer.draft.change == "embedding_dim=64 lr=3e-4")
+        await until(pilot, lambda: "heads=x" not in on_screen(app))  # with it go lines above the header
         await pilot.click(header)
         await until(pilot, lambda: not composer.query("#set-heads"))
         composer.query_one("#stages", OptionList).highlighted = 0

@@ -198,8 +198,8 @@ async def test_a_damaged_database_is_said_not_thrown(tmp_path: Path) -> None:
     app = lab_app(path)
     async with app.run_test(size=(160, 45)) as pilot:
         await until(pilot, lambda: app.problem)
-        assert "runs.db" in on_screen(app)
         assert "⚠" in on_screen(app)
+        await until(pilot, lambda: "lab doctor --repair" in on_screen(app))
 
 
 async def test_a_database_that_becomes_unreadable_is_said(database: Path) -> None:

@@ -450,7 +450,7 @@ async def test_a_second_model_writes_beside_the_first_with_the_same_prompt_and_s
         assert client.cancelled == [1, 2]
         screen.query_one("#checkpoints").focus()
         await pilot.press("G", "space")
-        assert "xxxxxxx" not in on_screen(app)
+        await until(pilot, lambda: "xxxxxxx" not in on_screen(app))
 
 
 # Small screens

@@ -36,9 +36,12 @@ CHANGES: dict[str, tuple[Any, ...]] = {
 WITHOUT_WEIGHTS = {
     "stage", "model", "dataset", "dataset_as", "activation_gain", "warmup_steps", "decay_start", "decay_to",
     "weight_decay", "steps", "overfit_one_batch", "precision", "eval_every", "eval_examples", "diagnostics_every",
-    "adamw_lr", "beta2", "momentum",
+    "adamw_lr", "beta2", "momentum", "source_sha256",
 }  # fmt: skip
-"""The other fields: of the data, the optimiser and how it is watched; and `model`, which starts every layout."""
+"""The other fields: of the data, the optimiser and how it is watched; and `model`, which starts every layout.
+
+`source_sha256` is the code of a model of one's own, which no change of a setting exchanges.
+"""
 
 
 def test_every_field_is_known_to_touch_the_weights_or_not_to() -> None:

@@ -241,7 +241,7 @@ class CompareScreen(ComparePanes):
         colours = theme_colours(self.app.theme_variables)
         strong, muted = f"bold {colours['accent']}", colours["text-muted"]
         if not self.lab.loaded:
-            return Text("opening the database…", muted)
+            return Text(self.lab.opening, muted)
         said = Text.assemble(("Nothing is marked. ", "bold"), ("Which runs do you want to compare?\n\n", muted))
         keys = (("/", "choose them here"), ("2", "go to the runs: space marks one, A all that are shown"),
                 ("n", "there, or e: train what is missing; seeds 1 2 3 make three runs of one config"))  # fmt: skip

@@ -227,7 +227,7 @@ class InspectScreen(InspectActions):
     def why_nothing(self, name: str, run: RunRow | None) -> str:
         """Why a view of a run is not asked for; empty where it is."""
         if not self.lab.loaded:
-            return "opening the database…"
+            return self.lab.opening
         if run is None:
             if name == SECOND:
                 return "the run is gone; space takes this page away"

@@ -141,7 +141,7 @@ class LRFinderScreen(QueueActions):
     def _hint(self) -> Text:
         colours = theme_colours(self.app.theme_variables)
         if not self.lab.loaded:
-            return Text("opening the database…", colours["text-muted"])
+            return Text(self.lab.opening, colours["text-muted"])
         said = Text.assemble(("No LR sweep yet. ", "bold"))
         said.append("n", f"bold {colours['accent']}")
         said.append(" starts one: it takes some seconds for a small stage.\n\n")

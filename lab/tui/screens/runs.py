@@ -259,7 +259,8 @@ class RunsScreen(RunActions, TableActions, ChartActions):
         self.query_one(KeyBar).show(footer_actions(self.situation), colours)
         self.query_one(PaneStrip).show(self._page(), colours)
         if not self.snapshot.runs:
-            self.query_one(EmptyState).show(self.lab.ladder.untrained, colours, loaded=self.lab.loaded)
+            opening = "" if self.lab.loaded else self.lab.opening
+            self.query_one(EmptyState).show(self.lab.ladder.untrained, colours, opening)
         self.show_status()
 
     # Panes

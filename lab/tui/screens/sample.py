@@ -223,7 +223,7 @@ class SampleScreen(SampleChoices):
 
     def _idle(self, run: RunRow | None) -> str:
         if not self.lab.loaded:
-            return "opening the database…"
+            return self.lab.opening
         if run is None:
             return "No run has a checkpoint yet. n in Runs (2) trains one; its first comes after some seconds."
         return _FIRST_KEYS

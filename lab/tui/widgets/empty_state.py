@@ -19,16 +19,16 @@ class EmptyState(Static):
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id, markup=False)
 
-    def show(self, untrained: CountedBigram | None, colours: dict[str, str], *, loaded: bool) -> None:
-        """Shows what is known so far."""
-        self.update(_said(untrained, colours, loaded, self.app.size.width))
+    def show(self, untrained: CountedBigram | None, colours: dict[str, str], opening: str) -> None:
+        """Shows what is known so far; `opening` is what is said while no run was read."""
+        self.update(_said(untrained, colours, opening, self.app.size.width))
 
 
-def _said(untrained: CountedBigram | None, colours: dict[str, str], loaded: bool, width: int) -> Text:
+def _said(untrained: CountedBigram | None, colours: dict[str, str], opening: str, width: int) -> Text:
     muted, strong = colours["text-muted"], f"bold {colours['accent']}"
     said = Text()
-    if not loaded:
-        return Text("opening the database…", muted)
+    if opening:
+        return Text(opening, muted)
     said.append("No runs yet. ", "bold")
     said.append("What does each piece of a language model buy?\n\n", muted)
     keys = (
