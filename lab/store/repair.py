@@ -182,10 +182,12 @@ class _Saving:
             report.bad_rows += page.bad_cells
             for row_id, row in page.rows:
                 whole = self._fitted(name, row_id, row)
-                if whole is None:
-                    report.bad_rows += 1
-                else:
+                if whole is not None:
                     yield whole
+                elif (placed := self._placed(page, row_id, row)) is not None:  # another table's page got here
+                    self._insert(placed[0], [placed[1]])
+                else:
+                    report.bad_rows += 1
 
     def _save_strays(self, pages: Pages) -> None:
         """What stands on pages that nothing leads to any more, told apart by what it holds."""
@@ -211,13 +213,18 @@ class _Saving:
         if page.kind not in (TABLE_LEAF, INDEX_LEAF, INDEX_INTERIOR):
             return
         for row_id, row in page.rows:
-            for name, table in self._tables.items():
-                keyed = not table.dialect_options["sqlite"]["with_rowid"]
-                if keyed == (page.kind != TABLE_LEAF) and len(row) == len(table.columns):
-                    whole = self._fitted(name, row_id, row)
-                    if whole is not None:
-                        yield name, whole
-                        break
+            if (placed := self._placed(page, row_id, row)) is not None:
+                yield placed
+
+    def _placed(self, page: Page, row_id: int | None, row: list[Value]) -> tuple[str, list[Value]] | None:
+        """A row with the table that can have such rows on such a page; None where no table can."""
+        for name, table in self._tables.items():
+            keyed = not table.dialect_options["sqlite"]["with_rowid"]
+            if keyed == (page.kind != TABLE_LEAF) and len(row) == len(table.columns):
+                whole = self._fitted(name, row_id, row)
+                if whole is not None:
+                    return name, whole
+        return None
 
     def _fitted(self, name: str, row_id: int | None, row: list[Value]) -> list[Value] | None:
         """A row as its table has it, None where it cannot be one; an older schema may lack the last columns."""
