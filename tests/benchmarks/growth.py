@@ -70,9 +70,9 @@ def figures() -> list[Figure]:
     store = RunStore.open(path)
     runs = store.runs()
     chosen = [run.id for run in runs[:: len(runs) // OVERLAID]][:OVERLAID]
-    found.append(Figure("list", _best(lambda: store.runs()), "s", 1, "every run's row, as the screen reads them"))
+    found.append(Figure("list", _best(lambda: store.runs()), "s", 0.5, "every run's row, as the screen reads them"))
     found.append(
-        Figure("overlay", _best(lambda: [store.points(run_id, "train/loss") for run_id in chosen]), "s", 1,
+        Figure("overlay", _best(lambda: [store.points(run_id, "train/loss") for run_id in chosen]), "s", 0.5,
                f"{OVERLAID} curves of {POINTS_OF_EACH:,} points")
     )  # fmt: skip
     facts, config = store.dataset(runs[0].dataset_sha256, "stream"), runs[0].config
@@ -82,9 +82,9 @@ def figures() -> list[Figure]:
     def add() -> None:
         added.extend(store.add_runs([NewRun(config, facts)]))
 
-    found.append(Figure("add", _best(add, times=3), "s", 0.5, "one run to the queue, its name found"))
+    found.append(Figure("add", _best(add, times=3), "s", 0.2, "one run to the queue, its name found"))
     found.append(
-        Figure("record", _best(lambda: _record(store, added.pop().id), times=3), "s", 0.5, "a run of 5,000 steps")
+        Figure("record", _best(lambda: _record(store, added.pop().id), times=3), "s", 0.3, "a run of 5,000 steps")
     )
     doomed = [run.id for run in store.runs()[-RUNS // 1000 - 3 :]]
     store.trash(doomed)
@@ -97,7 +97,7 @@ def figures() -> list[Figure]:
     )
     command = [sys.executable, "-m", "lab", "runs", "seed<10", "--db", str(path)]
     listed = _best(lambda: subprocess.run(command, check=True, capture_output=True), times=3)
-    found.append(Figure("lab runs", listed, "s", 10, "the command from its start, with a filter"))
+    found.append(Figure("lab runs", listed, "s", 2, "the command from its start, with a filter"))
     return found
 
 

@@ -265,7 +265,7 @@ def test_the_first_frame_needs_nothing_heavy(tmp_path: Path, exists: bool) -> No
         "    assert 'sqlalchemy' in sys.modules and 'torch' not in sys.modules\n"
         "asyncio.run(main())\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=180)
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
 
 
