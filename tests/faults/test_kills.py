@@ -299,6 +299,11 @@ def test_closing_the_terminal_leaves_the_background_worker_at_work(alone: Labora
 def in_a_terminal(*arguments: str) -> tuple[subprocess.Popen[bytes], int]:
     """Starts a command in a terminal of its own; returns its process and the terminal's other end."""
     ours, its = pty.openpty()
+
+    def as_a_shell_would() -> None:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored where the tests themselves run under nohup
+
     process = subprocess.Popen(
         [sys.executable, "-m", "lab", *arguments],
         stdin=its,
@@ -306,7 +311,7 @@ def in_a_terminal(*arguments: str) -> tuple[subprocess.Popen[bytes], int]:
         stderr=its,
         env=ENVIRONMENT,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=as_a_shell_would,
     )
     os.close(its)
     return process, ours
