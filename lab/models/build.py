@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Protocol, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from lab.config.run_config import ModelFamily, RunConfig
 from lab.models.bigram import Bigram
@@ -44,6 +45,32 @@ def build_model(config: RunConfig, vocabulary_size: int) -> nn.Module:
         if config.model != "own":  # whose weights are as its constructor has left them
             _initialise(model, config)
     return model
+
+
+def build_shapes(config: RunConfig, vocabulary_size: int) -> nn.Module:
+    """The model of a config on the meta device: names and shapes without memory, however large the config claims to be.
+
+    Not for a model of one's own, whose constructor may do anything.
+    """
+    with torch.device("meta"), _NothingFilledIn():
+        return build_model(config, vocabulary_size)
+
+
+class _NothingFilledIn(TorchFunctionMode):
+    """Tensors on the meta device are left as they are made: torch would load its compiler, over a second, to fill them.
+
+    The functions are those that the models' constructors call.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        values = {**(kwargs or {})}
+        if getattr(func, "__module__", None) == nn.init.__name__ or func is Tensor.tril:
+            return args[0] if args else values["tensor"]
+        if func is torch.arange:
+            return torch.empty(len(range(*args)), dtype=torch.long)
+        return func(*args, **values)
 
 
 def parameter_count(model: nn.Module) -> int:

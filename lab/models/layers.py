@@ -5,6 +5,7 @@ Shapes: B examples, T positions, C embedding, nh heads, hs head size, V vocabula
 
 from __future__ import annotations
 
+import cmath
 import math
 from collections.abc import Callable
 
@@ -65,9 +66,9 @@ class RotaryPositions(nn.Module):
 
     def __init__(self, context_length: int, head_dim: int, base: float = 10_000.0) -> None:
         super().__init__()
-        frequencies = base ** (-torch.arange(0, head_dim, 2) / head_dim)  # (hs / 2,)
-        angles = torch.outer(torch.arange(context_length).float(), frequencies)  # (T, hs / 2)
-        self.register_buffer("turns", torch.polar(torch.ones_like(angles), angles), persistent=False)
+        frequencies = [base ** (-pair / head_dim) for pair in range(0, head_dim, 2)]
+        turns = [[cmath.rect(1.0, place * each) for each in frequencies] for place in range(context_length)]
+        self.register_buffer("turns", torch.tensor(turns, dtype=torch.complex64), persistent=False)  # (T, hs / 2)
 
     def forward(self, x: Tensor, first: int = 0) -> Tensor:
         """Queries or keys (…, T, hs), turned; `first` is the place of the first of them."""

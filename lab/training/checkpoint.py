@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from lab.config.own_model import OWN
 from lab.config.run_config import RunConfig, from_json
 from lab.errors import CheckpointError, ConfigError
-from lab.models.build import build_model
+from lab.models.build import build_model, build_shapes
 
 _HEADER_KEY = "lab"
 _UNREADABLE = (
@@ -64,8 +64,8 @@ class Checkpoint:
     def model(self) -> nn.Module:
         """The model with these weights. Raises `CheckpointError` where they do not fit its config."""
         if self.config.model != OWN:
-            with torch.device("meta"):  # without memory: what the config claims may be a giant
-                _check_fit(_kept(build_model(self.config, len(self.vocabulary))), self.sections["model"])
+            # The shapes first: what the config claims may be a giant.
+            _check_fit(_kept(build_shapes(self.config, len(self.vocabulary))), self.sections["model"])
         model = build_model(self.config, len(self.vocabulary))
         load_weights(model, self.sections["model"])
         return model.eval()

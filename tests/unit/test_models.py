@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +20,7 @@ from lab.config.ladder import STAGES_BY_NAME, stage_config
 from lab.config.run_config import RunConfig, from_mapping
 from lab.datasets.dataset import Dataset, load_dataset
 from lab.errors import ConfigError
-from lab.models.build import build_model, parameter_count
+from lab.models.build import build_model, build_shapes, parameter_count
 from lab.models.layers import (
     PADDING_TARGET,
     HiddenLinear,
@@ -644,3 +646,30 @@ def test_whatever_validates_builds_and_trains(model: str, dataset_as: str, prose
             assert parameter.grad.isfinite().all(), name
 
     check()
+
+
+@pytest.mark.parametrize("init", ["torch", "normal", "kaiming"])
+@pytest.mark.parametrize("stage", STAGES_BY_NAME)
+def test_shapes_are_those_of_the_model(stage: str, init: str) -> None:
+    config = stage_config(stage, dataset_as="words" if stage == "mlp" else "stream", settings={"init": init})
+    if config.model == "transformer":
+        config = config.replace(context_length=8)
+
+    def kept(model: nn.Module) -> dict[str, object]:
+        return {name: each.shape for name, each in [*model.named_parameters(), *model.named_buffers()]}
+
+    shapes = build_shapes(config, 65)
+    assert kept(shapes) == kept(build_model(config, 65))
+    assert {parameter.device.type for parameter in shapes.parameters()} == {"meta"}
+
+
+def test_shapes_are_known_without_torchs_compiler() -> None:
+    code = (
+        "import sys\n"
+        "from lab.config.ladder import STAGES, stage_config\n"
+        "from lab.models.build import build_shapes\n"
+        "for stage in STAGES:\n"
+        "    build_shapes(stage_config(stage.name, dataset_as='words' if stage.name == 'mlp' else 'stream'), 65)\n"
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
