@@ -8,12 +8,9 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, get_args
+from typing import Any, Protocol, get_args
 
 from lab.errors import UsageError
-
-if TYPE_CHECKING:
-    from lab.config.run_config import RunConfig
 
 
 class Filterable(Protocol):
@@ -38,9 +35,7 @@ class Filterable(Protocol):
     @property
     def kind(self) -> str: ...
     @property
-    def settings(self) -> Mapping[str, Any]: ...
-    @property
-    def config(self) -> RunConfig: ...
+    def written(self) -> Mapping[str, Any]: ...
 
 
 class FilterError(UsageError):
@@ -179,7 +174,7 @@ def _condition(field: str, sign: str, value: str) -> Callable[[Any], bool]:
 
     field = SYNONYMS.get(field, field)
     if field in RunConfig.model_fields:
-        return _config_condition(field, sign, value)
+        return _config_condition(field, sign, value, RunConfig.model_fields[field].default)
     near = difflib.get_close_matches(field, filter_fields(), n=1)
     hint = f"did you mean '{near[0]}'?" if near else "there are stage: status: tag: val< lr< …"
     raise UsageError(f"no field '{field}': {hint}")
@@ -209,16 +204,21 @@ def _number_condition(field: str, read: Callable[[Any], float | None], sign: str
     return matches
 
 
-def _config_condition(field: str, sign: str, value: str) -> Callable[[Any], bool]:
+def _config_condition(field: str, sign: str, value: str, default: Any) -> Callable[[Any], bool]:
+    """Of a setting as it was written down: to check ten thousand configs anew would take most of a second."""
+
+    def read(run: Filterable) -> Any:  # a config from before there was such a field means its default
+        return run.written.get(field, None if run.kind == "external" else default)
+
     if sign in ("<", ">", "<=", ">="):
-        return _number_condition(field, lambda run: _config_number(run, field), sign, value)
+        return _number_condition(field, lambda run: _if_number(read(run)), sign, value)
     wanted, equal = value.casefold(), sign != "!="
     if choices := config_choices(field):
         wanted = {"on": "true", "off": "false"}.get(wanted, wanted) if choices[0] == "true" else wanted
         _check_choice(field, sign, wanted, choices, parts=False)
 
     def matches(run: Filterable) -> bool:
-        known = _setting(run, field)
+        known = read(run)
         if isinstance(known, (int, float)) and not isinstance(known, bool):
             return (known == _number(field, sign, value)) == equal
         return (str(known).casefold() == wanted) == equal
@@ -235,13 +235,7 @@ def _check_choice(field: str, sign: str, value: str, choices: tuple[str, ...], *
     raise UsageError(f"no {field} '{value}': {hint}" if value else f"{field}{sign}: a value is missing; {hint}")
 
 
-def _setting(run: Filterable, field: str) -> Any:
-    """A run's setting; None where another program trained it and said nothing of it."""
-    return run.settings.get(field) if run.kind == "external" else getattr(run.config, field)
-
-
-def _config_number(run: Filterable, field: str) -> float | None:
-    known = _setting(run, field)
+def _if_number(known: Any) -> float | None:
     return known if isinstance(known, (int, float)) else None
 
 

@@ -76,12 +76,17 @@ class RunRow:
         return from_json(self.config_json)
 
     @cached_property
+    def written(self) -> Mapping[str, Any]:
+        """What stands in the JSON of the config, unchecked. Raises `ConfigError` where that is no object."""
+        return _object(self.config_json, self.name)
+
+    @cached_property
     def settings(self) -> Mapping[str, Any]:
         """What the run was configured with, as plain JSON values: its config, or whatever an external run came with.
 
         Raises `ConfigError` where that is nonsense.
         """
-        return _object(self.config_json, self.name) if self.kind == EXTERNAL else self.config.resolved()
+        return self.written if self.kind == EXTERNAL else self.config.resolved()
 
     @cached_property
     def tags(self) -> tuple[str, ...]:
@@ -99,7 +104,7 @@ def texts_of(text: str) -> tuple[str, ...]:
 
 
 def _object(text: str, name: str) -> dict[str, Any]:
-    """A JSON object of an external run. Raises `ConfigError` where it is none."""
+    """The JSON object of a run's config. Raises `ConfigError` where it is none."""
     try:
         values = json.loads(text) if len(text) <= LARGEST_CONFIG else None
     except (ValueError, RecursionError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +21,7 @@ def run(stage: str = "residual", **facts: Any) -> Any:
         "experiment": None,
         "kind": "training", "device": "cpu", "notes": "", "tags": ("quick",), "val_loss": 2.08, "best_val_loss": 2.07,
         "train_loss": 2.0, "parameters": 41_921, "chars_per_second": 61e3, "step": 5000, "seconds": 80.0,
-        "config": stage_config(stage, settings=settings),
+        "written": json.loads(stage_config(stage, settings=settings).to_json()),
     }  # fmt: skip
     return SimpleNamespace(**(usual | facts))
 
@@ -87,3 +88,10 @@ def test_a_text_with_blanks_stands_in_quotation_marks() -> None:
 
 def test_knows_every_setting() -> None:
     assert {"stage", "val", "lr", "dropout"} <= set(filter_fields())
+
+
+def test_a_setting_that_an_older_config_does_not_have_is_at_its_default() -> None:
+    old = {"stage": "residual", "lr": 0.001}
+    assert parse_filter("momentum=0.95 momentum>0.9 qk_norm:off adamw_lr:none")(run(written=old))
+    assert not parse_filter("momentum<0.9")(run(written=old))
+    assert not parse_filter("momentum>0.9")(run(written=old, kind="external"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sqlite3
 import threading
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lab.analysis.run_filter import parse_filter
 from lab.config.ladder import stage_config
 from lab.errors import RunNotFoundError, StoreError, UsageError
 from lab.store import lifecycle
@@ -45,6 +47,23 @@ def test_a_new_run_keeps_what_it_was_asked_for(store: RunStore, dataset_facts: D
     assert (again.status, again.attempt, again.step, again.steps) == ("queued", 0, 0, 5000)
     assert again.config_hash == again.config.hash(dataset_facts.sha256)
     assert again.group_hash == again.config.group_hash(dataset_facts.sha256)
+
+
+def test_filters_read_settings_as_written_without_checking_each_config_again(
+    add_run: AddRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [add_run(stage, seed=seed) for seed, stage in enumerate(("bigram", "mlp", "layernorm", "modern"))]
+    for run in runs:
+        assert run.written == {field: getattr(run.config, field) for field in type(run.config).model_fields}
+
+    def refused(text: str) -> None:
+        raise AssertionError("a config was checked")
+
+    monkeypatch.setattr("lab.store.rows.from_json", refused)
+    unread = [dataclasses.replace(run) for run in runs]
+    found = {text: [run.seed for run in unread if parse_filter(text)(run)]
+             for text in ("seed<2", "optimizer:muon", "head_dim:none", "norm!=none lr<1e-2")}  # fmt: skip
+    assert found == {"seed<2": [0, 1], "optimizer:muon": [3], "head_dim:none": [0, 1, 2, 3], "norm!=none lr<1e-2": [2]}
 
 
 def test_the_facts_of_a_dataset_are_kept_once(store: RunStore, dataset_facts: DatasetFacts, add_run: AddRun) -> None:
