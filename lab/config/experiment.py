@@ -5,7 +5,7 @@ question = "Does a skip connection matter more in a deeper model?"
 seeds = "1337..1339"
 exclude = ["residual = on and layers < 2"]
 
-[base]                          # a stage, and what differs from it in every run
+[base]                          # a stage, or FILE.py:CLASS, and what differs from it in every run
 stage = "layernorm"
 
 [grid]                          # every combination of these
@@ -23,19 +23,19 @@ characters = 1_000_000
 from __future__ import annotations
 
 import difflib
-import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
-from lab.config.condition import VARIANT, Condition, parse_condition
+from lab.config.condition import parse_condition
 from lab.config.fields import field_value
-from lab.config.ladder import find_stage, stage_config, stage_values
-from lab.config.run_config import DatasetKind, RunConfig, check_keys
+from lab.config.named_model import named_model
+from lab.config.own_model import OwnSource, from_folder
+from lab.config.run_config import RunConfig, check_keys
 from lab.config.value_list import Range, Scalar, Values, values_from_text, values_of
-from lab.errors import ConfigError, GridTooLargeError
-from lab.text import plural, shown_value
+from lab.errors import ConfigError, GridTooLargeError, UsageError
 
 MOST_RUNS = 1000
 """Combinations above which a person is asked whether they mean it."""
@@ -43,10 +43,8 @@ MOST_RUNS_EVER = 1_000_000
 LARGEST_TITLE = 100
 
 BudgetUnit = Literal["steps", "characters", "seconds"]
-FindDataset = Callable[[str, DatasetKind | None], tuple[str, DatasetKind]]
-"""From a dataset's name or path, and how it is to be cut if that was said, to its name and how it is cut."""
-MeasureSpeed = Callable[[RunConfig], float]
-"""Characters that a config trains in a second on this machine."""
+MeasureSpeed = Callable[[RunConfig, OwnSource | None], float]
+"""Characters that a config, of a model of one's own where its file is given, trains in a second on this machine."""
 
 
 class KeyedError(ConfigError):
@@ -72,7 +70,7 @@ class Budget:
     amount: float
     unit: BudgetUnit
 
-    def steps(self, config: RunConfig, measure: MeasureSpeed | None) -> int:
+    def steps(self, config: RunConfig, measure: MeasureSpeed | None, source: OwnSource | None = None) -> int:
         """Steps of one run. Raises `ConfigError` where a speed is needed and nobody measures it."""
         if self.unit == "steps":
             return round(self.amount)
@@ -80,24 +78,11 @@ class Budget:
         if self.unit == "seconds":
             if measure is None:
                 raise ConfigError("a budget of seconds needs the speed of this machine, which is not measured here")
-            characters = self.amount * measure(config)
+            characters = self.amount * measure(config, source)
         steps = characters / (config.batch_size * (config.context_length if config.predicts_every_position else 1))
         if self.unit == "seconds":  # two digits: measured again, the same machine mostly comes to the same runs
             steps = float(f"{steps:.2g}")
         return max(1, round(steps))
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """One run of an experiment."""
-
-    name: str
-    config: RunConfig
-
-    @property
-    def seed(self) -> int:
-        """Of its weights, batches and dropout."""
-        return self.config.seed
 
 
 @dataclass(frozen=True)
@@ -150,18 +135,21 @@ class Experiment:
 # Reading
 
 
-def experiment_of(document: Mapping[str, Any]) -> Experiment:
-    """The experiment that a TOML document describes. Raises `KeyedError` with the key that is wrong, and why."""
+def experiment_of(document: Mapping[str, Any], folder: Path) -> Experiment:
+    """The experiment that a TOML document describes; the files of models that it names are found from `folder`.
+
+    Raises `KeyedError` with the key that is wrong, and why.
+    """
     _check_known((), document, ("title", "question", "seeds", "exclude", "base", "grid", "variants", "budget"))
-    grid = {key: _values(("grid", key), key, given) for key, given in _table(document, "grid").items()}
+    grid = {key: _values(("grid", key), key, given, folder) for key, given in _table(document, "grid").items()}
     experiment = Experiment(
         title=_line(document, "title", "an experiment needs a title"),
         question=_line(document, "question"),
-        base=_settings(("base",), _table(document, "base")),
+        base=_settings(("base",), _table(document, "base"), folder),
         grid=grid,
-        variants=_variants(document),
+        variants=_variants(document, folder),
         exclude=tuple(_exclude(document)),
-        seeds=_values(("seeds",), "seed", document["seeds"]) if "seeds" in document else None,
+        seeds=_values(("seeds",), "seed", document["seeds"], folder) if "seeds" in document else None,
         budget=_budget(document),
     )
     _check_keys_meet_once(experiment)
@@ -209,29 +197,38 @@ def _line(document: Mapping[str, Any], key: str, missing: str = "") -> str:
     return text.strip()
 
 
-def _values(keys: tuple[str | int, ...], key: str, given: Any) -> Values:
+def _values(keys: tuple[str | int, ...], key: str, given: Any, folder: Path) -> Values:
     try:
         if isinstance(given, str):
-            return values_from_text(key, given)
-        return values_of(key, given if isinstance(given, list) else [given])
-    except ConfigError as error:
+            values = values_from_text(key, given)
+        else:
+            values = values_of(key, given if isinstance(given, list) else [given])
+        return Values(key, tuple(_stage(str(each), folder) for each in values)) if key == "stage" else values
+    except UsageError as error:
         raise KeyedError(keys, str(error)) from None
 
 
-def _settings(keys: tuple[str | int, ...], table: Mapping[str, Any]) -> dict[str, Scalar]:
+def _stage(word: str, folder: Path) -> str:
+    """The word for a model, wherever it is read from. Raises `ConfigError` or `UsageError` where there is none."""
+    found = from_folder(word, folder)
+    named_model(found)
+    return found
+
+
+def _settings(keys: tuple[str | int, ...], table: Mapping[str, Any], folder: Path) -> dict[str, Scalar]:
     settings = {}
     for key, value in table.items():
         _check_key((*keys, key), key)
         try:
             settings[key] = field_value(key, value)
             if key == "stage":
-                find_stage(str(value))
-        except ConfigError as error:
+                settings[key] = _stage(str(value), folder)
+        except UsageError as error:
             raise KeyedError((*keys, key), str(error)) from None
     return settings
 
 
-def _variants(document: Mapping[str, Any]) -> tuple[Variant, ...]:
+def _variants(document: Mapping[str, Any], folder: Path) -> tuple[Variant, ...]:
     given = document.get("variants", [])
     if not isinstance(given, list) or not all(isinstance(each, Mapping) for each in given):
         raise KeyedError(("variants",), "each variant is a table: [[variants]], with a name and settings")
@@ -242,7 +239,7 @@ def _variants(document: Mapping[str, Any]) -> tuple[Variant, ...]:
             raise KeyedError(("variants", place, "name"), 'a variant needs a name of one line: name = "…"')
         if any(name.strip() == known.name for known in variants):
             raise KeyedError(("variants", place, "name"), f"two variants are named '{name.strip()}'")
-        settings = _settings(("variants", place), {key: value for key, value in each.items() if key != "name"})
+        settings = _settings(("variants", place), {key: value for key, value in each.items() if key != "name"}, folder)
         variants.append(Variant(name.strip(), settings))
     return tuple(variants)
 
@@ -291,93 +288,6 @@ def _check_keys_meet_once(experiment: Experiment) -> None:
     for keys, table in zip(sets_steps, tables, strict=True):
         if experiment.budget is not None and "steps" in table:
             raise KeyedError((*keys, "steps"), f"steps is decided by the budget of {experiment.budget.unit} too")
-
-
-# Expanding
-
-
-def expand(
-    experiment: Experiment,
-    find_dataset: FindDataset,
-    *,
-    measure: MeasureSpeed | None = None,
-    confirmed: bool = False,
-) -> list[PlannedRun]:
-    """The runs of an experiment: every combination for the first seed, then for the next, so an answer comes early.
-
-    Raises `GridTooLargeError` before anything is made of a grid that is too large, and `ConfigError` where a
-    combination breaks a rule, equals another, or where the conditions leave nothing.
-    """
-    experiment.check_size(confirmed=confirmed)
-    conditions = [parse_condition(text) for text in experiment.exclude]
-    seeds: list[Any] = list(experiment.seeds) if experiment.seeds is not None else []
-    planned: list[PlannedRun] = []
-    for name, settings in _combinations(experiment, conditions, find_dataset):
-        config = _config_of(name, settings, find_dataset)
-        if experiment.budget is not None:
-            config = config.replace(steps=experiment.budget.steps(config, measure))
-        planned.append(PlannedRun(name, config))
-    if not planned:
-        excluded = " and ".join(f"`{text}`" for text in experiment.exclude)
-        raise KeyedError(("exclude",), f"{excluded} leaves none of {plural(experiment.combinations, 'combination')}")
-    _check_all_differ(planned)
-    if not seeds:
-        return planned
-    suffix = len(seeds) > 1
-    return [
-        PlannedRun(f"{run.name}/seed={seed}" if suffix else run.name, run.config.model_copy(update={"seed": seed}))
-        for seed in seeds
-        for run in planned
-    ]
-
-
-def _combinations(
-    experiment: Experiment, conditions: Sequence[Condition], find_dataset: FindDataset
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Name and settings of each combination that no condition excludes, one at a time."""
-    for variant in experiment.variants or (Variant("", {}),):
-        for values in itertools.product(*experiment.grid.values()):
-            chosen = dict(zip(experiment.grid, values, strict=True))
-            settings = {**experiment.base, **variant.settings, **chosen}
-            if conditions:
-                facts = _unchecked_values(settings, find_dataset) | {VARIANT: variant.name}
-                if any(condition.holds(facts) for condition in conditions):
-                    continue
-            words = [variant.name] if variant.name else [] if "stage" in chosen else [str(settings["stage"])]
-            words += [str(value) if key == "stage" else f"{key}={shown_value(value)}" for key, value in chosen.items()]
-            yield "/".join(words), settings
-
-
-def _unchecked_values(settings: Mapping[str, Any], find_dataset: FindDataset) -> dict[str, Any]:
-    """Every field of a combination's config, whether or not they agree."""
-    stage, dataset, kind, rest = _placed(settings, find_dataset)
-    defaults = {name: info.default for name, info in RunConfig.model_fields.items()}
-    return defaults | stage_values(stage, dataset=dataset, dataset_as=kind) | rest
-
-
-def _config_of(name: str, settings: Mapping[str, Any], find_dataset: FindDataset) -> RunConfig:
-    stage, dataset, kind, rest = _placed(settings, find_dataset)
-    try:
-        return stage_config(stage, dataset=dataset, dataset_as=kind, settings=rest)
-    except ConfigError as error:
-        raise ConfigError(f"{name}: {error} (a condition under exclude leaves it out)") from None
-
-
-def _placed(settings: Mapping[str, Any], find_dataset: FindDataset) -> tuple[str, str, DatasetKind, dict[str, Any]]:
-    """Stage, dataset and how it is cut, and the rest of a combination's settings."""
-    rest = dict(settings)
-    stage = find_stage(str(rest.pop("stage")))
-    dataset, kind = find_dataset(str(rest.pop("dataset", stage.home_dataset)), rest.pop("dataset_as", None))
-    return stage.name, dataset, kind, rest
-
-
-def _check_all_differ(planned: Sequence[PlannedRun]) -> None:
-    names: dict[str, str] = {}
-    for run in planned:
-        values = repr(sorted(run.config.resolved().items()))
-        if values in names:
-            raise ConfigError(f"{run.name} has the same config as {names[values]}; leave one of them out")
-        names[values] = run.name
 
 
 # Writing

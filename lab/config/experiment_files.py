@@ -98,13 +98,16 @@ def read_experiment(path: Path) -> Experiment:
         raise ExperimentError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise ExperimentError(f"{path} is not UTF-8 (byte {error.start})") from None
-    return experiment_from_text(text, str(path))
+    return experiment_from_text(text, str(path), path.parent)
 
 
-def experiment_from_text(text: str, name: str) -> Experiment:
-    """An experiment from TOML. Raises `ExperimentError` as `name:line:column: what is wrong`."""
+def experiment_from_text(text: str, name: str, folder: Path) -> Experiment:
+    """An experiment from TOML; the files of models that it names are found from `folder`.
+
+    Raises `ExperimentError` as `name:line:column: what is wrong`.
+    """
     try:
-        return experiment_of(tomllib.loads(text.replace("\r\n", "\n")))
+        return experiment_of(tomllib.loads(text.replace("\r\n", "\n")), folder.absolute())
     except tomllib.TOMLDecodeError as error:
         raise ExperimentError(_syntax_error(text, name, str(error))) from None
     except RecursionError:

@@ -8,7 +8,7 @@ from typing import Any
 from lab.config.fields import field_value
 from lab.config.ladder import WORDS_CONTEXT_LENGTH
 from lab.config.own_model import CONFIG, OWN, VOCABULARY_SIZE, Constructor, OwnSource, constructor_of
-from lab.config.run_config import DatasetKind, RunConfig, from_mapping, models_that_read
+from lab.config.run_config import DatasetKind, RunConfig, from_mapping
 from lab.errors import ConfigError
 
 
@@ -24,26 +24,27 @@ def own_config(
         if key in settings:
             raise ConfigError(f"{key} cannot be set: it is {source.class_name} of {source.file_name}")
     for key in settings:
-        wanted = key in constructor.asked.values() or constructor.takes_config
-        if not wanted and len(models_that_read(RunConfig.model_fields[key])) < len(_EVERY_MODEL):
+        if not constructor.reads(key):
             raise ConfigError(
                 f"{key} is set, and {source.class_name}'s constructor does not ask for it: "
                 f"add a parameter '{key}' to its __init__"
             )
+    return from_mapping(own_values(source, dataset=dataset, dataset_as=dataset_as) | settings)
+
+
+def own_values(source: OwnSource, *, dataset: str, dataset_as: DatasetKind) -> dict[str, Any]:
+    """What a model of one's own sets on a dataset, not yet checked. Raises `ConfigError`."""
     values: dict[str, Any] = {"model": OWN, "stage": source.class_name, "source_sha256": source.sha256}
+    values |= {"dataset": dataset, "dataset_as": dataset_as}
     if dataset_as == "words":
         values["context_length"] = WORDS_CONTEXT_LENGTH
-    values |= _own_defaults(source, constructor)
-    return from_mapping(values | {"dataset": dataset, "dataset_as": dataset_as} | settings)
+    return values | _own_defaults(source, constructor_of(source))
 
 
 def usual_own_config(config: RunConfig) -> RunConfig:
     """The config of the same model with nothing set: what it is shown against, as a rung is against its stage."""
     named = ("model", "stage", "source_sha256", "dataset", "dataset_as")
     return from_mapping({name: getattr(config, name) for name in named})
-
-
-_EVERY_MODEL = models_that_read(RunConfig.model_fields["lr"])
 
 
 def _own_defaults(source: OwnSource, constructor: Constructor) -> dict[str, Any]:

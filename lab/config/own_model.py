@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.config.ladder import STAGES_BY_NAME
-from lab.config.run_config import SYNONYMS, RunConfig
+from lab.config.run_config import SYNONYMS, RunConfig, models_that_read
 from lab.errors import UsageError
 
 OWN = "own"
@@ -34,6 +34,13 @@ class OwnSource:
     file_name: str
     class_name: str
     text: str
+    path: Path | None = field(default=None, compare=False)
+    """Where it was read from; None where it was kept with a run."""
+
+    @property
+    def word(self) -> str:
+        """By which the class is named: FILE.py:CLASS."""
+        return f"{self.path or self.file_name}:{self.class_name}"
 
     @property
     def sha256(self) -> str:
@@ -57,6 +64,12 @@ class Constructor:
         """Whether it gets the whole config, and so may read any field."""
         return CONFIG in self.asked.values()
 
+    def reads(self, key: str) -> bool:
+        """Whether a field of the config means something for the model, or for how any model is trained."""
+        fields = RunConfig.model_fields
+        for_every_model = models_that_read(fields[key]) == models_that_read(fields["lr"])
+        return for_every_model or key in self.asked.values() or self.takes_config
+
 
 def source_sha256(text: str) -> str:
     """SHA-256 of a source, in hexadecimal."""
@@ -66,6 +79,14 @@ def source_sha256(text: str) -> str:
 def names_own_model(stage: str) -> bool:
     """Whether a word means a class in a file, and no rung of the ladder."""
     return ".py:" in stage or stage.endswith(".py")
+
+
+def from_folder(word: str, folder: Path) -> str:
+    """The word for a model with the file of a person's own found from a folder; that of a rung as it is."""
+    if not names_own_model(word):
+        return word
+    path, colon, class_name = word.rpartition(":") if ".py:" in word else (word, "", "")
+    return f"{folder / Path(path).expanduser()}{colon}{class_name}"
 
 
 def read_own_model(word: str) -> OwnSource:
@@ -80,7 +101,7 @@ def read_own_model(word: str) -> OwnSource:
         raise UsageError(f"model {path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if len(text) > LARGEST_SOURCE:
         raise UsageError(f"{path} is larger than a model's file can be ({LARGEST_SOURCE:,} characters)")
-    source = OwnSource(path.name, class_name, text)
+    source = OwnSource(path.name, class_name, text, path)
     classes = _classes(source)
     if class_name not in classes:
         raise UsageError(_no_class(path, class_name, list(classes)))

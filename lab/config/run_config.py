@@ -37,6 +37,9 @@ FIELDS_WITHOUT_INFLUENCE = ("dataset", "diagnostics_every")
 """Left out of the hash, since no number of a run depends on them: where the text lies (its contents are hashed), and
 how often diagnostics look on, which never changes what is trained."""
 
+INIT_OF_LAYERS = ("init", "last_layer_scale", "residual_scale")
+"""How lab's own layers draw their weights; a model of a person's own draws them itself."""
+
 FEWEST_EVALUATED_CHARACTERS = 512
 """Below this the loss of an evaluation, even of the shortest run, would say nothing."""
 
@@ -244,8 +247,9 @@ class RunConfig(BaseModel):
     def _check_own(self) -> None:
         if self.source_sha256 is None:
             raise ValueError("model=own needs the file of a model: lab train FILE.py:CLASS")
-        if self.init != "torch" or self.last_layer_scale != 1 or self.residual_scale != 1:
-            raise ValueError("init, last_layer_scale and residual_scale do not apply to a model of one's own")
+        fields = type(self).model_fields
+        if any(getattr(self, name) != fields[name].default for name in INIT_OF_LAYERS):
+            raise ValueError(f"{', '.join(INIT_OF_LAYERS)} do not apply to a model of one's own: it draws its weights")
 
     @property
     def attention_width(self) -> int:

@@ -53,6 +53,8 @@ class SpeedRequest:
     database: str
     config_json: str
     threads: int = 1
+    source: tuple[str, ...] = ()
+    """Of a model of one's own: its file's name, its class, and the text."""
 
 
 @dataclass(frozen=True)
@@ -154,9 +156,12 @@ def sample_message(request_id: int, request: SampleRequest) -> dict[str, Any]:
 def speed_request_of(message: dict[str, Any]) -> SpeedRequest:
     """The question for a config's speed that a message holds. Raises `UsageError` where it makes no sense."""
     values = message.get("measure")
-    if not isinstance(values, dict) or values.keys() != {"database", "config_json", "threads"}:
+    if not isinstance(values, dict) or values.keys() != {"database", "config_json", "threads", "source"}:
         raise UsageError("the request makes no sense: it has other fields")
-    request = SpeedRequest(**values)
+    source = values["source"]
+    if not isinstance(source, list) or len(source) not in (0, 3) or not all(isinstance(part, str) for part in source):
+        raise UsageError("the request makes no sense: it names no model's file")
+    request = SpeedRequest(**values | {"source": tuple(source)})
     if not isinstance(request.database, str) or not isinstance(request.config_json, str):
         raise UsageError("the request makes no sense: it names no database or no config")
     if isinstance(request.threads, bool) or not isinstance(request.threads, int) or not 1 <= request.threads <= 4096:

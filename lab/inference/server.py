@@ -18,6 +18,7 @@ import torch
 from sqlalchemy.exc import SQLAlchemyError
 from torch import nn
 
+from lab.config.own_model import OwnSource
 from lab.config.run_config import from_json
 from lab.datasets.dataset import load_dataset
 from lab.datasets.tokenizer import CharacterTokenizer
@@ -42,8 +43,9 @@ from lab.inference.protocol import (
     token_message,
 )
 from lab.inference.sampling import SamplingOptions, next_probabilities, stream_logits
-from lab.models.own import explained_where_own
+from lab.models.own import explained_where_own, let_in
 from lab.store.location import dataset_library
+from lab.store.model_sources import check_trusted
 from lab.training.checkpoint import Checkpoint
 from lab.training.speed import measure_speed
 
@@ -148,7 +150,13 @@ def _measured(request: SpeedRequest) -> Speed:
     config = from_json(request.config_json)
     dataset = load_dataset(config.dataset, config.dataset_as, library=dataset_library(Path(request.database)))
     dataset.check_fits(config.context_length, every_position=config.predicts_every_position)
-    return measure_speed(config, dataset, request.threads)
+    if request.source:
+        file_name, class_name, text = request.source
+        source = OwnSource(file_name, class_name, text)
+        check_trusted(source)
+        let_in(source)
+    with explained_where_own(config):
+        return measure_speed(config, dataset, request.threads)
 
 
 def _text(checkpoint: Checkpoint, model: nn.Module, request: SampleRequest, number: int) -> Iterator[Token]:

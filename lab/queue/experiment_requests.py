@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from lab.config.experiment import Experiment, MeasureSpeed, expand
+from lab.config.expansion import FindModel, expand
+from lab.config.experiment import Experiment, MeasureSpeed
+from lab.config.named_model import named_model
+from lab.config.own_model import OwnSource
 from lab.config.run_config import DatasetKind, RunConfig
 from lab.datasets.dataset import Dataset
 from lab.inference.client import InferenceClient
 from lab.queue.forecast import group_of, speed_request
 from lab.queue.requests import dataset_facts, pause_orphans, read_dataset
 from lab.store import lifecycle
+from lab.store.model_sources import check_trusted
 from lab.store.run_store import LARGEST_NAME, DatasetFacts, NewRun, RunRow, RunStore
 
 ReadDataset = Callable[[str, DatasetKind | None], tuple[Dataset, DatasetFacts]]
@@ -46,10 +50,10 @@ class MeasuredSpeed:
         self._client, self._read, self._database = client, read, database
         self._known: dict[str, float] = {}
 
-    def __call__(self, config: RunConfig) -> float:
+    def __call__(self, config: RunConfig, source: OwnSource | None) -> float:
         """Of training alone. Raises `LabError` where it cannot be measured."""
         _, facts = self._read(config.dataset, config.dataset_as)
-        run = NewRun(config, facts)
+        run = NewRun(config, facts, source=source)
         group = group_of(run)
         if group not in self._known:
             self._known[group] = self._client.measured(speed_request(run, self._database)).chars_per_second
@@ -78,6 +82,7 @@ def compose_experiment(
     name: str | None = None,
     tags: tuple[str, ...] = (),
     measure: MeasureSpeed | None = None,
+    find_model: FindModel = named_model,
     confirmed: bool = False,
 ) -> list[NewRun]:
     """The runs of an experiment, checked against their datasets; `name` is kept with them as their experiment's.
@@ -89,7 +94,7 @@ def compose_experiment(
         dataset, _ = read(name, kind)
         return dataset.name, dataset.kind
 
-    planned = expand(experiment, find_dataset, measure=measure, confirmed=confirmed)
+    planned = expand(experiment, find_dataset, find_model=find_model, measure=measure, confirmed=confirmed)
     runs, checked = [], set()
     for run in planned:
         config = run.config
@@ -98,7 +103,7 @@ def compose_experiment(
         if fits not in checked:
             dataset.check_fits(config.context_length, every_position=config.predicts_every_position)
             checked.add(fits)
-        runs.append(NewRun(config, facts, name=run.name[:LARGEST_NAME], experiment=name, tags=tags))
+        runs.append(NewRun(config, facts, name=run.name[:LARGEST_NAME], experiment=name, tags=tags, source=run.source))
     return runs
 
 
@@ -117,8 +122,11 @@ def plan(runs: Iterable[NewRun], stored: Sequence[RunRow]) -> Plan:
 def queue_plan(store: RunStore, planned: Plan, *, again: bool = False) -> list[RunRow]:
     """Queues what is to be trained, has paused runs that stand for others go on, and returns what is new.
 
-    Raises `UsageError` on a name that no run can have.
+    Raises `UsageError` on a name that no run can have, and `OwnModelError` on a model that may not be run here: an
+    experiment's file may come from anybody, and names others.
     """
+    for source in {run.source for run in planned.to_queue(again=again) if run.source is not None}:
+        check_trusted(source)
     pause_orphans(store)
     if not again:
         for row in planned.stored:

@@ -118,10 +118,12 @@ def unknown(runs: Sequence[NewRun], known: Mapping[str, float]) -> dict[str, New
 
 def speed_request(run: NewRun, database: Path) -> SpeedRequest:
     """The question to the torch helper how long a run takes here."""
+    source = run.source
     return SpeedRequest(
         database=str(database),
         config_json=run.config.to_json(),
         threads=threads_of(run.config, len(run.dataset.vocabulary)),
+        source=(source.file_name, source.class_name, source.text) if source is not None else (),
     )
 
 

@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from lab.config.ladder import find_stage, stage_config
-from lab.config.own_config import own_config
-from lab.config.own_model import names_own_model, read_own_model
+from lab.config.named_model import named_model
 from lab.config.run_config import DatasetKind, RunConfig, check_keys
 from lab.errors import ConfigError, DatasetError, WorkerError
 from lab.queue.file_lock import FileLock
@@ -28,8 +26,6 @@ from lab.store.run_store import DatasetFacts, NewRun, RunRow, RunStore, check_na
 if TYPE_CHECKING:
     from lab.datasets.dataset import Dataset
 
-DEFAULT_DATASET = "shakespeare"
-"""Of a model of one's own, which has no home on the ladder."""
 WORKER_IDLE_SECONDS = 300
 """How long a worker that was started in the background stays, warm, after its last run."""
 _START_SECONDS = 30.0
@@ -60,23 +56,19 @@ def compose(request: RunRequest, database: Path) -> list[NewRun]:
     Raises `ConfigError`, `DatasetError` or `UsageError`; nothing is written, and no model's file is run.
     """
     check_name(request.name)
-    source = read_own_model(request.stage) if names_own_model(request.stage) else None
-    home = find_stage(request.stage).home_dataset if source is None else DEFAULT_DATASET
+    model = named_model(request.stage)
     settings = dict(request.settings or {})
     check_keys(settings)
-    name = str(settings.pop("dataset", "") or request.dataset or home)
+    name = str(settings.pop("dataset", "") or request.dataset or model.home_dataset)
     kind = settings.pop("dataset_as", None) or request.dataset_as
     if kind is not None and kind not in get_args(DatasetKind):
         raise ConfigError(f"dataset_as={kind} must be 'stream' or 'words'")
     dataset = read_dataset(name, kind, database)
-    if source is None:
-        config = stage_config(request.stage, dataset=dataset.name, dataset_as=dataset.kind, settings=settings)
-    else:
-        config = own_config(source, dataset=dataset.name, dataset_as=dataset.kind, settings=settings)
+    config = model.config(dataset=dataset.name, dataset_as=dataset.kind, settings=settings)
     dataset.check_fits(config.context_length, every_position=config.predicts_every_position)
     facts = dataset_facts(dataset)
     configs = [config.replace(seed=seed) for seed in request.seeds] or [config]
-    given = {"dataset": facts, "name": request.name.strip(), "tags": request.tags, "source": source}
+    given = {"dataset": facts, "name": request.name.strip(), "tags": request.tags, "source": model.source}
     return [NewRun(config=each, **given) for each in configs]  # type: ignore[arg-type]
 
 

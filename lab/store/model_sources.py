@@ -59,6 +59,15 @@ def check_may_run(store: RunStore, run: RunRow) -> None:
         trusted_source(store, run)
 
 
+def check_trusted(source: OwnSource) -> None:
+    """Raises `OwnModelError` where the file of a model may not be run here."""
+    if not is_trusted(source.sha256):
+        raise OwnModelError(
+            f"the code of {source.class_name} in {source.file_name} has never been run here as it is now. "
+            f"Read it with: lab trust {source.word}, which then asks whether it may be"
+        )
+
+
 # What may be run
 
 

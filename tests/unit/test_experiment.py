@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.config import experiment_files
-from lab.config.experiment import Budget, Experiment, Variant, expand, experiment_of
+from lab.config.expansion import expand
+from lab.config.experiment import Budget, Experiment, Variant, experiment_of
 from lab.config.experiment_files import (
     experiment_from_text,
     experiment_text,
@@ -50,7 +51,7 @@ def find_dataset(name: str, kind: DatasetKind | None) -> tuple[str, DatasetKind]
 
 
 def read(text: str) -> Experiment:
-    return experiment_from_text(text, "x.toml")
+    return experiment_from_text(text, "x.toml", Path())
 
 
 def experiment(rest: str = "", stage: str = "residual") -> Experiment:
@@ -105,7 +106,7 @@ def test_stages_can_be_a_grid_each_on_its_home_dataset() -> None:
 )
 def test_a_budget_decides_the_steps_of_each_run(budget: str, steps: dict[int, int]) -> None:
     asked = read(f'title = "x"\n[base]\nstage = "bigram"\n[grid]\nbatch_size = [8, 32]\n[budget]\n{budget}\n')
-    runs = expand(asked, find_dataset, measure=lambda config: 1500.0)
+    runs = expand(asked, find_dataset, measure=lambda config, source: 1500.0)
     assert {run.config.batch_size: run.config.steps for run in runs} == steps
 
 
@@ -192,6 +193,9 @@ WRONG = [
     ),
     ('title = "x"\n[[variants]]\nname = "a"\n[[variants]]\nname = "a"', "x.toml:5:1: two variants are named 'a'"),
     ('title = "x"\nbase.stage = "mlp"\ngrid.lr = [0]', "x.toml:3:1: lr=0 must be greater than 0"),
+    ('title = "x"\n[grid]\nstage = ["mlp", "mpl"]', "x.toml:3:1: unknown stage 'mpl': did you mean 'mlp'?"),
+    ('title = "x"\n[base]\nstage = "/nowhere/mine.py:Mine"', "x.toml:3:1: model /nowhere/mine.py cannot be read: No"),
+    ('title = "x"\n[base]\nstage = "/nowhere/mine.py"', "x.toml:3:1: model /nowhere/mine.py cannot be read: No"),
     ("a = " + "[" * 5000, "x.toml"),
 ]
 
@@ -257,7 +261,7 @@ def experiments(draw: st.DrawFn) -> Experiment:
 @given(experiments())
 def test_what_is_written_is_read_back_the_same(given_one: Experiment) -> None:
     assert read(experiment_text(given_one)) == given_one
-    assert experiment_of(given_one.to_mapping()) == given_one
+    assert experiment_of(given_one.to_mapping(), Path()) == given_one
 
 
 @given(experiments())

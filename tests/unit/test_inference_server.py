@@ -223,10 +223,12 @@ def test_a_config_is_measured_and_the_next_request_answered(
         ({"config_json": 7}, "it names no database or no config"),
         ({"config_json": '{"stage": "x", "model": "bigram", "dataset": "nothing-here"}'}, "nothing-here"),
         ({"more": 1}, "it has other fields"),
+        ({"source": ["mine.py", "Mine"]}, "it names no model's file"),
+        ({"source": ["mine.py", "Mine", "class Mine: pass"]}, "Mine in mine.py has never been run here"),
     ],
 )
 def test_what_cannot_be_measured_is_said(small_config: str, change: dict[str, Any], said: str) -> None:
-    values = {"database": "/nowhere/runs.db", "config_json": small_config, "threads": 1, **change}
+    values = {"database": "/nowhere/runs.db", "config_json": small_config, "threads": 1, "source": [], **change}
     heard = answers({"id": 1, "measure": values})
     assert said in heard[-1]["error"]
     assert "\n" not in heard[-1]["error"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,20 @@ from typer.testing import CliRunner
 
 from lab.cli import register_commands
 from lab.cli.app import app, run
+from lab.config.experiment_files import read_experiment
 from lab.config.ladder import stage_config
 from lab.config.own_config import own_config
 from lab.config.own_model import OwnSource, constructor_of, read_own_model
 from lab.datasets.dataset import load_dataset
-from lab.errors import BundleError, ConfigError, OwnModelError, UsageError
+from lab.errors import BundleError, ConfigError, LabError, OwnModelError, UsageError
+from lab.inference.client import InferenceClient
 from lab.inference.stored import read_stored_checkpoint
 from lab.models.build import build_model
 from lab.models.contract import check_contract, looks_ahead
 from lab.models.own import explained, let_in
 from lab.packaged import packaged_folder
+from lab.queue.experiment_requests import DatasetReader, compose_experiment
+from lab.queue.forecast import speed_request
 from lab.queue.requests import RunRequest, compose
 from lab.reports.run_bundle import write_bundle
 from lab.reports.run_import import import_bundle
@@ -296,6 +301,75 @@ def test_it_trains_is_diagnosed_sampled_tested_continued_and_compared_like_a_run
     compared = lab(database, "compare", "Mine-1", "linear", "--alone", "--json")
     assert len(json.loads(compared.stdout)["groups"]) == 2
     store.close()
+
+
+EXPERIMENT = """
+title = "Mine against the linear one"
+seeds = [1, 2]
+exclude = ["stage = Mine and lr > 0.1"]
+
+[base]
+steps = 3
+eval_every = 3
+eval_examples = 4
+
+[grid]
+stage = ["linear", "mine.py:Mine"]
+lr = [0.01, 0.2]
+"""
+
+
+def test_an_experiment_names_it_by_a_file_beside_its_own_and_trains_it_once_it_is_trusted(tmp_path: Path) -> None:
+    database, file = tmp_path / "runs.db", tmp_path / "experiments" / "mine.toml"
+    file.parent.mkdir()
+    word = write(file.parent, f"open({str(tmp_path / 'ran')!r}, 'w').close()\n" + GOOD)
+    file.write_text(EXPERIMENT)
+    asked = lab(database, "queue", "add", "-f", str(file), "--dry-run", "--json")
+    assert [(each["name"], each["stage"]) for each in json.loads(asked.stdout)["runs"]][:3] == [
+        ("linear/lr=0.01/seed=1", "linear"),
+        ("linear/lr=0.2/seed=1", "linear"),
+        ("Mine/lr=0.01/seed=1", "Mine"),
+    ]
+    refused = lab(database, "queue", "add", "-f", str(file))
+    assert isinstance(refused.exception, OwnModelError)
+    assert f"never been run here as it is now. Read it with: lab trust {word}" in str(refused.exception)
+    assert not (tmp_path / "ran").exists()
+    assert lab(database, "trust", word, "--yes").exit_code == 0
+    assert lab(database, "queue", "add", "-f", str(file)).exit_code == 0
+    assert lab(database, "worker", "--until-empty").exit_code == 0
+    store = RunStore.open(database)
+    combinations = ("linear/lr=0.01", "linear/lr=0.2", "Mine/lr=0.01")
+    assert {run.name for run in store.runs()} == {f"{name}/seed={seed}" for name in combinations for seed in (1, 2)}
+    assert {run.status for run in store.runs()} == {"finished"}
+    assert (tmp_path / "ran").exists()
+    again = lab(database, "queue", "add", "-f", str(file), "--dry-run", "--json")
+    assert json.loads(again.stdout)["to_queue"] == 0, "known by the file's text"
+    write(file.parent, GOOD)
+    changed = lab(database, "queue", "add", "-f", str(file), "--dry-run", "--json")
+    assert json.loads(changed.stdout)["to_queue"] == 2, "another text is another model"
+    store.close()
+
+
+def test_two_versions_of_one_class_are_told_apart_by_their_files(tmp_path: Path) -> None:
+    (tmp_path / "one.py").write_text(source(GOOD).text)
+    (tmp_path / "two.py").write_text(source("x = 2 * x\n" + GOOD).text)
+    file = tmp_path / "versions.toml"
+    file.write_text('title = "x"\n[grid]\nstage = ["one.py:Mine", "two.py:Mine"]\n')
+    read = DatasetReader(tmp_path / "runs.db")
+    runs = compose_experiment(read_experiment(file), read)
+    assert [run.name for run in runs] == ["one.py:Mine", "two.py:Mine"]
+    assert [run.source.file_name for run in runs if run.source] == ["one.py", "two.py"]
+
+
+def test_how_long_it_takes_is_measured_only_where_it_is_trusted(tmp_path: Path) -> None:
+    own = read_own_model(write(tmp_path, f"open({str(tmp_path / 'ran')!r}, 'w').close()\n" + GOOD))
+    (new,) = compose(RunRequest(str(own.word)), tmp_path / "runs.db")
+    with closing(InferenceClient()) as client:
+        with pytest.raises(LabError, match="has never been run here"):
+            client.measured(speed_request(new, tmp_path / "runs.db"))
+        assert not (tmp_path / "ran").exists()
+        trust(own)
+        assert client.measured(speed_request(new, tmp_path / "runs.db")).chars_per_second > 0
 
 
 def test_on_words_padding_stays_out_of_its_loss_unasked(tmp_path: Path) -> None:
