@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import nn
@@ -17,6 +18,8 @@ from lab.errors import UsageError
 SMALL_MODEL = 1_000_000
 """Parameters below which a GPU's launch overhead may cost more than its arithmetic saves."""
 _MEASURED_SECONDS = 0.25
+_MEASURED_TOKENS = 4096
+"""Of a batch, at most, where two precisions are compared: a whole one of a large model takes half a minute."""
 
 # What cuBLAS needs to repeat to the bit. It looks once, at its first product, so it is said before there can be one.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -76,11 +79,17 @@ def resolve(config: RunConfig, build: Callable[[], nn.Module], parameters: int, 
         precision: str = config.precision
     elif device.startswith("cuda"):
         precision = "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    elif device == "cpu" and parameters >= SMALL_MODEL // 2:
+    elif device == "cpu" and parameters >= SMALL_MODEL // 2 and not imitates_bf16(device):
         precision = _faster_precision(config, build())
     else:
         precision = "fp32"
     return Resources(device, precision, threads)
+
+
+@cache
+def imitates_bf16(device_type: str) -> bool:
+    """Whether bf16 is no arithmetic of this processor's, so that computing in it takes ten times as long as in fp32."""
+    return device_type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def _devices() -> list[tuple[str, bool]]:
@@ -97,7 +106,8 @@ def _faster_device(config: RunConfig, build: Callable[[], nn.Module], accelerato
 
 def _faster_precision(config: RunConfig, model: nn.Module) -> str:
     """fp32, unless this processor computes this very model clearly faster in bf16."""
-    fp32, bf16 = (_seconds_per_pass(config, model, Resources("cpu", name, 1)) for name in ("fp32", "bf16"))
+    part = config.replace(batch_size=max(1, min(config.batch_size, _MEASURED_TOKENS // config.context_length)))
+    fp32, bf16 = (_seconds_per_pass(part, model, Resources("cpu", name, 1)) for name in ("fp32", "bf16"))
     return "bf16" if bf16 < 0.9 * fp32 else "fp32"
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 
 import torch
 from torch import Tensor
 
+from lab.training.device import imitates_bf16
 from lab.training.optimizers import AdamW, gradient_of
 
 # A quintic whose iteration brings every singular value between 0 and 1 near to 1, steepest at 0 (Jordan et al. 2024).
@@ -81,7 +81,7 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     In bf16, which is exact enough; in fp32 on a processor that would have to imitate bf16, twenty times slower.
     """
     rows, columns = matrices.shape[-2:]
-    x = matrices.to(_arithmetic(matrices.device.type))
+    x = matrices.to(torch.float32 if imitates_bf16(matrices.device.type) else torch.bfloat16)
     if rows > columns:
         x = x.mT
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
@@ -114,9 +114,3 @@ def _iterated_by_gram(x: Tensor) -> Tensor:
         if step < NEWTON_SCHULZ_STEPS - 1:
             gram = factor @ gram @ factor
     return product @ x
-
-
-@cache
-def _arithmetic(device_type: str) -> torch.dtype:
-    imitated = device_type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return torch.float32 if imitated else torch.bfloat16

@@ -41,6 +41,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Makes this machine one with other devices."""
 
     def change(*, cuda: bool = False, mps: bool = False, bf16: bool = True) -> None:
+        monkeypatch.setattr(device, "imitates_bf16", lambda kind: kind == "cpu" and not bf16)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: bf16)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
@@ -151,6 +152,31 @@ def test_a_gpu_that_knows_no_bf16_computes_in_fp32(machine: Callable[..., None])
     assert resolve(CONFIG, unused, LARGE, 1).precision == "fp32"
 
 
+def test_a_processor_that_imitates_bf16_computes_in_fp32_without_measuring(
+    machine: Callable[..., None], seconds: Callable[..., list[tuple[str, str]]]
+) -> None:
+    machine(bf16=False)
+    asked = seconds(fp32=1.0, bf16=0.5)
+    assert resolve(CONFIG, build, LARGE, 1).precision == "fp32"
+    assert asked == []
+
+
+def test_precisions_are_compared_on_part_of_a_large_batch(
+    machine: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine()
+    batches: list[int] = []
+
+    def measured(config: RunConfig, model: Any, resources: Resources) -> float:
+        batches.append(config.batch_size)
+        return 1.0
+
+    monkeypatch.setattr(device, "_seconds_per_pass", measured)
+    resolve(CONFIG.replace(batch_size=64, context_length=256), build, LARGE, 1)
+    resolve(CONFIG.replace(batch_size=1, context_length=8192), build, LARGE, 1)
+    assert batches == [16, 16, 1, 1]
+
+
 def test_measuring_uses_the_threads_that_training_will(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
 
@@ -159,6 +185,7 @@ def test_measuring_uses_the_threads_that_training_will(monkeypatch: pytest.Monke
         return 1.0
 
     monkeypatch.setattr(device, "_seconds_per_pass", measured)
+    monkeypatch.setattr(device, "imitates_bf16", lambda kind: False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     torch.set_num_threads(2)
     resolve(CONFIG, build, LARGE, 1)
