@@ -207,9 +207,9 @@ class Storm:
             self._screen = self._held.enter_context(lab_in_terminal(self.folder, size=(80, 24), **variables))
             self._screen.until(lambda shown: shown.strip())
             self._screen.press("2")
+        if self._worker is not None:  # one that was started while the screen's was at work may take its place now
+            eventually(lambda: self._worker_has_ended() or worker_pid(self.laboratory.path), "the last worker's end")
         if worker_pid(self.laboratory.path) is None:
-            if self._worker is not None:
-                self._worker.wait()
             command = [sys.executable, "-m", "lab", "worker", "--idle-seconds", "300", "--slots", str(RUNS_AT_ONCE)]
             log = (self.folder / "worker.log").open("ab")
             self._worker = subprocess.Popen(
@@ -221,6 +221,9 @@ class Storm:
                 start_new_session=True,
             )
             eventually(lambda: worker_pid(self.laboratory.path), "a worker")
+
+    def _worker_has_ended(self) -> bool:
+        return self._worker is None or self._worker.poll() is not None
 
     def _close_screen(self) -> None:
         self._held.close()

@@ -106,7 +106,8 @@ def status_text(run: RunRow, look: Look) -> Text:
     if run.status == "training" and run.wish:
         word = _WISHES.get(run.wish, word)
     if run.status == "queued" and run.id in look.places:
-        word = f"{word} {look.places[run.id]}"
+        place = look.places[run.id]
+        word = f"{'waits' if look.narrow and place >= 10 else word} {place}"
     return _plain(f"{sign} {word}", look.colour(colour))
 
 
@@ -253,7 +254,7 @@ def _first_line(run: RunRow) -> str:
 
 COLUMNS: tuple[Column, ...] = (
     Column("mark", "", 1, _mark, meaning="● is marked, ◆ the baseline; in the run's colour"),
-    Column("status", "status", 11, status_text),
+    Column("status", "status", 13, status_text, narrow_width=11),
     Column("name", "name", 15, _name, sort=lambda run: run.name.casefold(), flexible=True),
     Column("stage", "stage", 13, _stage, sort=lambda run: run.stage, from_width=140),
     Column("dataset", "dataset", 11, _dataset, sort=lambda run: run.dataset, from_width=100),
@@ -351,8 +352,11 @@ def columns_that_fit(wanted: Sequence[str], width: int, *, narrow: bool, baselin
     return tuple(fitting)
 
 
-def column_widths(columns: Sequence[Column], width: int, *, narrow: bool) -> tuple[int, ...]:
-    """Each column's cells, blanks aside; the flexible ones share what is left over, down to a few cells."""
+def column_widths(columns: Sequence[Column], width: int, *, narrow: bool, longest_name: int) -> tuple[int, ...]:
+    """Each column's cells, blanks aside; the flexible ones share what is left over, down to a few cells.
+
+    Names get no more of it than the longest of them needs.
+    """
     own = [_own_width(column, narrow) for column in columns]
     spare = width - sum(own) - 2 * len(columns)
     flexible = [column for column in columns if column.flexible]
@@ -362,7 +366,7 @@ def column_widths(columns: Sequence[Column], width: int, *, narrow: bool) -> tup
         if column.flexible:
             more = spare // len(flexible) if spare > 0 else spare
             if column.key == "name" and spare > 0:
-                more = min(more, _NAME_GROWS_BY)
+                more = min(more, max(0, longest_name - own_width))
         widths.append(max(_SMALLEST_FLEXIBLE, own_width + more) if column.flexible else own_width)
     if len(flexible) > 1 and spare > 0:
         widths[columns.index(flexible[-1])] += max(0, spare - (sum(widths) - sum(own)))
@@ -377,7 +381,6 @@ _DROPPED_FIRST = ("speed", "parameters", "dataset", "time", "choices", "age", "p
 """What gives way, so that names can be read."""
 _READABLE = 14
 _SMALLEST_FLEXIBLE = 8
-_NAME_GROWS_BY = 12
 _WORK_ORDER = {"training": 0, "queued": 1, "paused": 2}
 
 

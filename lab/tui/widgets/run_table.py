@@ -62,6 +62,8 @@ class RunTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._wanted: tuple[str, ...] = ()
         self._columns: tuple[Column, ...] = ()
         self._widths: tuple[int, ...] = ()
+        self._laid_out_for = 0
+        self._longest_name = 0
         self._nothing = Text()
         self._heading_shown = ""
         self._rows: dict[str, tuple[tuple[object, ...], Strip]] = {}
@@ -81,6 +83,7 @@ class RunTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._runs, self._sort, self._reverse, self._wanted = runs, sort, reverse, columns
         self._places = {run.id: place for place, run in enumerate(runs)}
         self._look = look
+        self._longest_name = max((len(run.name) for run in runs), default=0)
         self._lay_out()
         self._cursor = self._places.get(kept or "", min(self._cursor, max(0, len(runs) - 1)))
         if (len(runs), of) != rows:
@@ -196,6 +199,8 @@ class RunTable(ScrollView, can_focus=True, inherit_bindings=False):
     def render_line(self, y: int) -> Strip:
         """The head, or one run."""
         width = self._width
+        if width != self._laid_out_for:  # the scrollbar has come or gone
+            self._lay_out()
         if y == 0:
             return self._head(width)
         row = self._top + y - 1
@@ -252,7 +257,8 @@ class RunTable(ScrollView, can_focus=True, inherit_bindings=False):
         narrow = width < NARROW_BELOW
         self._look = look = replace(self._look, narrow=narrow)
         self._columns = columns_that_fit(self._wanted, width, narrow=narrow, baseline=look.baseline is not None)
-        self._widths = column_widths(self._columns, width, narrow=narrow)
+        self._widths = column_widths(self._columns, width, narrow=narrow, longest_name=self._longest_name)
+        self._laid_out_for = width
         key = (width, look.dark, look.colours, look.baseline, self._columns, self._widths)
         if key != self._rows_key:
             self._rows_key = key
