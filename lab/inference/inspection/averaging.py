@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -23,17 +23,19 @@ from lab.training.batches import Batches
 B, T, C = 4, 8, 32
 """The lecture's sizes: examples, positions, numbers per character."""
 HEAD_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+CHARACTERS_OF_A_FIRST_LOSS = 2048
+"""Of the first batch, at most: a whole one takes a large model half a minute for each initialisation."""
 _ROWS_OF_SCORES = 500
 _REPEATS = 200
 _SECONDS_OF_TIMING = 0.03
 _SEED = 1337
-_INITS: tuple[tuple[str, dict[str, object]], ...] = (
-    ("torch's defaults", {"init": "torch", "last_layer_scale": 1.0, "activation_gain": None}),
-    ("N(0, 1)", {"init": "normal", "last_layer_scale": 1.0, "activation_gain": None}),
-    ("N(0, 1), last layer × 0.01", {"init": "normal", "last_layer_scale": 0.01, "activation_gain": None}),
-    ("Kaiming", {"init": "kaiming", "last_layer_scale": 1.0, "activation_gain": None}),
-    ("Kaiming, last layer × 0.1", {"init": "kaiming", "last_layer_scale": 0.1, "activation_gain": None}),
-)
+_INITS: Mapping[str, dict[str, object]] = {
+    "torch's defaults": {"init": "torch", "last_layer_scale": 1.0, "activation_gain": None},
+    "N(0, 1)": {"init": "normal", "last_layer_scale": 1.0, "activation_gain": None},
+    "N(0, 1), last layer × 0.01": {"init": "normal", "last_layer_scale": 0.01, "activation_gain": None},
+    "Kaiming": {"init": "kaiming", "last_layer_scale": 1.0, "activation_gain": None},
+    "Kaiming, last layer × 0.1": {"init": "kaiming", "last_layer_scale": 0.1, "activation_gain": None},
+}
 
 
 def averaging_page(subject: Subject, options: InspectOptions, tell: Progress) -> Page:
@@ -47,7 +49,7 @@ def averaging_page(subject: Subject, options: InspectOptions, tell: Progress) ->
     notes = []
     figures: list[Figure] = [*_four_versions(size), *_variances(size), *_softmax(size)]
     try:
-        figures.append(first_losses(subject))
+        figures.append(first_losses(subject, tell))
     except (ConfigError, DatasetError, UsageError) as error:
         notes.append(f"No first losses: {error}.")
     return Page(
@@ -195,17 +197,21 @@ def _softmax(size: int) -> list[Figure]:
     ]  # fmt: skip
 
 
-def first_losses(subject: Subject) -> Bars:
+def first_losses(subject: Subject, tell: Progress) -> Bars:
     """The loss of the run's model on its first batch before any training, for each initialisation, against ln V."""
     v = subject.dataset.vocabulary_size
-    batch = Batches(subject.config, subject.dataset, torch.device("cpu")).batch(1)  # whatever the initialisation
-    labels, values = ["this run's own"], [first_loss(subject.config, v, batch)]
-    for name, settings in _INITS if subject.config.model != OWN else ():  # whose constructor draws its weights
-        labels.append(name)
-        values.append(first_loss(subject.config.replace(**settings), v, batch))
+    tokens, targets = Batches(subject.config, subject.dataset, torch.device("cpu")).batch(1)  # whatever the init
+    first = max(1, CHARACTERS_OF_A_FIRST_LOSS // tokens.shape[1])
+    inits: dict[str, dict[str, object]] = {"this run's own": {}}
+    if subject.config.model != OWN:  # whose constructor draws its weights
+        inits |= _INITS
+    values = []
+    for settings in inits.values():
+        values.append(first_loss(subject.config.replace(**settings), v, (tokens[:first], targets[:first])))
+        tell(len(values), len(inits))
     return Bars(
         f"first loss of a {subject.config.stage} by initialisation",
-        tuple(labels),
+        tuple(inits),
         numbers(values),
         reference=number(math.log(v)),
         reference_name=f"guessing evenly, ln {v}",
