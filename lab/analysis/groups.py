@@ -144,7 +144,13 @@ def _setting_key(text: str, runs: Sequence[Comparable]) -> str:
 
 
 def _labels(members: Sequence[Sequence[Comparable]]) -> list[str]:
-    """Each group by its stage where that tells them apart, else by what differs, else by its first run's name."""
+    """Each group by what a person has called it, by its stage where that tells them apart, else by what differs.
+
+    Where not even that does, by its first run's name.
+    """
+    called = [_called(runs) for runs in members]
+    if all(called) and len(set(called)) == len(called):
+        return called
     firsts = [runs[0] for runs in members]
     stages = [run.stage for run in firsts]
     if len(set(stages)) == len(stages):
@@ -157,3 +163,10 @@ def _labels(members: Sequence[Sequence[Comparable]]) -> list[str]:
     return [
         label if label and labels.count(label) == 1 else run.name for label, run in zip(labels, firsts, strict=True)
     ]
+
+
+def _called(runs: Sequence[Comparable]) -> str:
+    """The name of an experiment's variant, which its runs bear with their seeds; "" where they bear none."""
+    names = {run.name.removesuffix(f"/seed={run.seed}") for run in runs}
+    [name, *others] = names
+    return "" if others or "=" in name or any(run.name == name for run in runs) else name

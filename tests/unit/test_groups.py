@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -29,6 +31,18 @@ def test_runs_that_differ_in_the_seed_alone_are_a_group() -> None:
     groups = group_runs(runs)
     assert [[run.seed for run in group.runs] for group in groups] == [[1, 2, 3], [1, 2]]
     assert [group.label for group in groups] == ["layers=3", "layers=2"]
+
+
+def test_variants_of_an_experiment_keep_their_names() -> None:
+    def called(name: str, settings: dict[str, object]) -> list[MadeRun]:
+        runs = made("blocks", LOSSES, settings)
+        return [replace(run, name=f"{name}/seed={run.seed}") for run in runs]
+
+    shallow, deep = called("shallow", {"layers": 2}), called("deep", {})
+    assert [group.label for group in group_runs(shallow + deep)] == ["shallow", "deep"]
+    assert [group.label for group in group_runs(shallow + made("blocks", LOSSES))] == ["layers=2", "layers=3"]
+    by_settings = called("blocks/layers=2", {"layers": 2}) + called("blocks/layers=3", {})
+    assert [group.label for group in group_runs(by_settings)] == ["layers=2", "layers=3"]
 
 
 def test_stages_name_their_groups() -> None:
