@@ -56,6 +56,15 @@ class CharacterTokenizer:
         """The text of some ids."""
         return "".join(self.vocabulary[i] for i in ids)
 
+    def decode_rows(self, ids: np.ndarray, end_id: int) -> list[str]:
+        """The texts of rows of ids, (N, t), each up to the first `end_id` where it has one."""
+        n, t = ids.shape
+        ends = np.c_[ids, np.full(n, end_id)] == end_id
+        lengths = ends.argmax(axis=1).tolist()
+        code_points = np.array([ord(character) for character in self.vocabulary], dtype="<u4")
+        text = code_points[ids].tobytes().decode("utf-32-le", "surrogatepass")
+        return [text[row * t : row * t + length] for row, length in enumerate(lengths)]
+
 
 def _code_points(text: str) -> np.ndarray:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)

@@ -16,7 +16,7 @@ from training_helpers import TINY, set_weights, tiny_config
 from lab.config.run_config import RunConfig
 from lab.datasets.dataset import Dataset
 from lab.errors import LabError, PromptError, UsageError
-from lab.inference.sampling import SamplingOptions, next_probabilities, sample_texts, stream_tokens
+from lab.inference.sampling import SamplingOptions, drawn_from, next_probabilities, sample_texts, stream_tokens
 from lab.models.build import build_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -140,6 +140,16 @@ def test_characters_are_drawn_as_often_as_they_are_likely(prose: Dataset) -> Non
     for token, probability in enumerate(expected.tolist()):
         spread = (4000 * probability * (1 - probability)) ** 0.5
         assert abs(counts[token] - 4000 * probability) <= 4.5 * spread + 1
+
+
+@pytest.mark.parametrize(("uniform", "token"), [(0.0, 2), (0.25, 3), (1 - 2**-53, 6)])
+def test_what_has_no_probability_is_never_drawn(monkeypatch: pytest.MonkeyPatch, uniform: float, token: int) -> None:
+    """Not even by the lowest or the highest number that there is."""
+    monkeypatch.setattr(torch, "rand", lambda *shape, **_: torch.full(shape, uniform, dtype=torch.float64))
+    probabilities = torch.tensor([0.0, 0.0, 0.25, 0.25, 0.0, 0.25, 0.25, 0.0])
+    scales = torch.linspace(0.9, 1.1, 1000)[:, None]  # sums of many roundings
+    drawn = drawn_from(probabilities * scales, torch.Generator())
+    assert set(drawn.tolist()) == {token}
 
 
 # The same again

@@ -69,3 +69,13 @@ def test_a_visible_character_is_printable(character: str) -> None:
     assert shown
     assert shown.isprintable()
     assert shown != " "
+
+
+def test_rows_of_ids_are_texts_up_to_their_end() -> None:
+    tokenizer = CharacterTokenizer.of_text("\nabé\U0001f600")
+    end = tokenizer.start_id
+    rows = np.array([[1, 2, end, 1], [end, end, end, end], [3, 4, 1, 2]])
+    assert tokenizer.decode_rows(rows, end) == ["ab", "", "é\U0001f600ab"]
+    assert tokenizer.decode_rows(rows, -1) == [tokenizer.decode(row) for row in rows.tolist()]
+    assert tokenizer.decode_rows(rows[:, :0], end) == [""] * 3
+    assert tokenizer.decode_rows(rows[:0], end) == []
