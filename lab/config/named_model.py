@@ -44,7 +44,7 @@ class NamedModel:
     def reads(self, key: str) -> bool:
         """Whether a field of the config means something for it."""
         if self.source is not None:
-            return key not in INIT_OF_LAYERS and constructor_of(self.source).reads(key)
+            return key not in (*INIT_OF_LAYERS, "source_sha256") and constructor_of(self.source).reads(key)
         return stage_values(self.stage)["model"] in models_that_read(RunConfig.model_fields[key])
 
 

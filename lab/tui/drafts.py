@@ -5,20 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from lab.errors import ConfigError, DatasetError, GridTooLargeError, LabError, UsageError
-from lab.text import shown_value
+from lab.text import literal, plural, shown_value
 from lab.tui.widgets.run_columns import config_changes
 
 if TYPE_CHECKING:
     from lab.config.experiment import Experiment
-    from lab.config.run_config import ModelFamily
+    from lab.config.named_model import NamedModel
+    from lab.config.own_model import OwnSource
+    from lab.config.run_config import RunConfig
     from lab.config.value_list import Values
     from lab.queue.experiment_requests import DatasetReader, Plan
-    from lab.store.run_store import NewRun, RunRow
+    from lab.store.run_store import NewRun, RunRow, RunStore
 
-FIELDS = ("change", "seeds", "steps", "dataset", "name")
+FIELDS = ("model", "change", "seeds", "steps", "dataset", "name")
+OWN = "own"
+"""The stage of a draft whose model is a class of one's own."""
 OWN_PLACES = {"seed": "seeds", "steps": "steps", "dataset": "dataset", "dataset_as": "dataset", "stage": "the stages"}
 """The keys that are not set among the changes, and where they are."""
 
@@ -65,6 +70,11 @@ class Draft:
     """What stands in the composer's fields; an empty one means as the stage has it."""
 
     stage: str = "bigram"
+    """A rung, or `OWN`: what `model` names."""
+    model: str = ""
+    """A model of one's own, as FILE.py:CLASS; the file is found from the working folder."""
+    kept: OwnSource | None = None
+    """The file of such a model as a run has it, which stands for `model` as long as that names it."""
     change: str = ""
     steps: str = ""
     seeds: str = ""
@@ -72,28 +82,49 @@ class Draft:
     name: str = ""
 
     @classmethod
-    def of_stage(cls, run: RunRow) -> Draft:
-        """A new run of the stage of another one."""
+    def of_stage(cls, run: RunRow, source: OwnSource | None = None) -> Draft:
+        """A new run of the stage of another one; `source` is the file of its own model."""
         from lab.config.ladder import STAGES_BY_NAME
 
+        if source is not None:
+            return cls(OWN, source.word, source)
         return cls(stage=run.stage) if run.stage in STAGES_BY_NAME else cls()
 
     @classmethod
-    def of_run(cls, run: RunRow, **changes: object) -> Draft:
+    def of_run(cls, run: RunRow, source: OwnSource | None = None, **changes: object) -> Draft:
         """A run that differs from its stage as another one does, and by what is changed on top, such as `lr=1e-3`."""
-        draft = cls.of_stage(run)
-        if draft.stage != run.stage:
+        draft = cls.of_stage(run, source)
+        if source is None and draft.stage != run.stage:
             return draft
-        settings = config_changes(run.config_json)
+        settings = config_changes(run.config_json) if source is None else _set_otherwise(run.config, source)
         steps, seed = settings.pop("steps", ""), settings.pop("seed", "")
-        from lab.config.ladder import find_stage
-
-        dataset = "" if run.dataset == find_stage(run.stage).home_dataset else run.config.dataset
+        dataset = "" if run.dataset == draft.named_model().home_dataset else run.config.dataset
         if dataset and run.config.dataset_as == "words" and run.dataset not in ("shakespeare", "names"):
             dataset += " as words"
         settings |= {key: shown_value(value) for key, value in changes.items()}
         change = " ".join(f"{key}={value}" for key, value in settings.items())
-        return cls(run.stage, change, steps, seed, dataset)
+        return replace(draft, change=change, steps=steps, seeds=seed, dataset=dataset)
+
+    @property
+    def word(self) -> str:
+        """What names the model: a rung, or FILE.py:CLASS."""
+        return self.model.strip() if self.stage == OWN else self.stage
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the model is the one that a run has kept, whatever its file holds now."""
+        return self.kept is not None and self.stage == OWN and self.word == self.kept.word
+
+    def named_model(self) -> NamedModel:
+        """The model. Raises `ConfigError` or `UsageError` where its file does not do."""
+        from lab.config.named_model import NamedModel, named_model
+        from lab.config.own_model import names_own_model
+
+        if self.kept is not None and self.is_kept:
+            return NamedModel(self.kept.class_name, self.kept)
+        if self.stage == OWN and not names_own_model(self.word):
+            raise UsageError("name a file and the class in it: my_model.py:MyModel")
+        return named_model(self.word)
 
     def with_setting(self, key: str, value: str) -> Draft:
         """The same with one setting changed, or taken out where nothing is left of it."""
@@ -110,6 +141,7 @@ class Check:
     """What a draft comes to: runs to queue, or what is wrong with which field, and with which key of the config."""
 
     draft: Draft
+    model: NamedModel | None = None
     experiment: Experiment | None = None
     plan: Plan | None = None
     errors: Mapping[str, str] = field(default_factory=dict)
@@ -135,28 +167,64 @@ def check(
 
     errors: dict[str, str] = {}
     key_errors: dict[str, str] = {}
-    experiment = _experiment(draft, errors, key_errors)
-    if experiment is None:
-        return Check(draft, errors=errors, key_errors=key_errors)
     try:
-        runs = compose_experiment(experiment, read, name=experiment_name or None, confirmed=confirmed)
+        model = draft.named_model()
+    except UsageError as error:
+        return Check(draft, errors={"model": str(error)})
+    experiment = _experiment(draft, model, errors, key_errors)
+    if experiment is None:
+        return Check(draft, model, errors=errors, key_errors=key_errors)
+    named = experiment_name or None
+    try:
+        runs = compose_experiment(experiment, read, name=named, find_model=lambda _: model, confirmed=confirmed)
     except GridTooLargeError as error:
-        return Check(draft, experiment, too_large=error)
+        return Check(draft, model, experiment, too_large=error)
     except DatasetError as error:
-        return Check(draft, errors={"dataset": str(error)})
+        return Check(draft, model, errors={"dataset": str(error)})
     except LabError as error:
-        return Check(draft, errors={"change": str(error).removesuffix(_REMEDY_OF_FILES)})
+        return Check(draft, model, errors={"change": str(error).removesuffix(_REMEDY_OF_FILES)})
     if not experiment.grid:
         runs = [replace(run, name=draft.name.strip()) for run in runs]
-    return Check(draft, experiment, plan(runs, stored))
+    return Check(draft, model, experiment, plan(runs, stored))
 
 
 _REMEDY_OF_FILES = " (a condition under exclude leaves it out)"
 
 
-def _experiment(draft: Draft, errors: dict[str, str], key_errors: dict[str, str]) -> Experiment | None:
+def queue_draft(store: RunStore, draft: Draft, plan: Plan, *, again: bool) -> str:
+    """Queues what a draft comes to, and says what; whoever names the file of a model wants it run here.
+
+    Raises `UsageError` where nothing of it is missing, and what `queue_plan` does.
+    """
+    from lab.queue.experiment_requests import queue_plan
+    from lab.queue.requests import let_own_models_run
+
+    if not draft.is_kept:
+        let_own_models_run(plan.to_queue(again=again))
+    rows = queue_plan(store, plan, again=again)
+    if not rows:
+        raise UsageError("all of it is stored already (ctrl+r trains it again)")
+    names = ", ".join(literal(row.name) for row in rows[:3]) + (" …" if len(rows) > 3 else "")
+    kept = len(plan.runs) - len(rows)
+    reused = f"; {plural(kept, 'run')} stored already" if kept else ""
+    return f"queued {plural(len(rows), 'run')}: {names}{reused}"
+
+
+def _set_otherwise(config: RunConfig, source: OwnSource) -> dict[str, str]:
+    """The fields that a config sets otherwise than the constructor of its own model does by itself."""
+    from lab.config.own_config import own_config
+
+    usual = own_config(source, dataset=config.dataset, dataset_as=config.dataset_as)
+    names = [name for name in type(config).model_fields if getattr(config, name) != getattr(usual, name)]
+    return {name: shown_value(getattr(config, name)) for name in names}
+
+
+def _experiment(
+    draft: Draft, model: NamedModel, errors: dict[str, str], key_errors: dict[str, str]
+) -> Experiment | None:
     """The draft as an experiment; None where something is wrong, which is then said of its field and its key."""
     from lab.config.experiment import Experiment, Variant
+    from lab.config.own_model import from_folder
     from lab.config.value_list import values_from_text
     from lab.store.run_store import check_name
 
@@ -187,8 +255,8 @@ def _experiment(draft: Draft, errors: dict[str, str], key_errors: dict[str, str]
     named = draft.name.strip()
     said = ", ".join(f"{key} = {each}" for key, each in grid.items())
     return Experiment(
-        title=_one_line(named or (f"{draft.stage}: {said}" if said else draft.stage)),
-        base={"stage": draft.stage, **base},
+        title=_one_line(named or (f"{model.stage}: {said}" if said else model.stage)),
+        base={"stage": from_folder(draft.word, Path.cwd()), **base},
         grid=grid,
         variants=(Variant(named, {}),) if named else (),
         seeds=seeds,
@@ -265,43 +333,37 @@ def _one_line(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)[:LARGEST_TITLE]
 
 
-def usual_values(stage: str) -> Mapping[str, object]:
-    """What each field is where nothing is changed, on the stage's home dataset."""
-    from lab.config.ladder import find_stage, stage_values
+def usual_values(model: NamedModel) -> Mapping[str, object]:
+    """What each field is where nothing is changed, on the model's home dataset."""
     from lab.config.run_config import RunConfig
 
-    kind = "words" if find_stage(stage).home_dataset == "names" else "stream"
+    home = model.home_dataset
     defaults = {name: info.default for name, info in RunConfig.model_fields.items()}
-    return defaults | stage_values(stage, dataset_as=kind)  # type: ignore[arg-type]
+    return defaults | model.values(dataset=home, dataset_as="words" if home == "names" else "stream")
 
 
-def group_keys(stage: str) -> dict[str, list[str]]:
-    """The keys of each group that the stage's model reads."""
-    from lab.config.run_config import RunConfig, models_that_read
+def group_keys(model: NamedModel) -> dict[str, list[str]]:
+    """The keys of each group that the model reads."""
+    from lab.config.run_config import RunConfig
 
-    model: ModelFamily = usual_values(stage)["model"]  # type: ignore[assignment]
     grouped = {key for keys in GROUPS.values() for key in keys}
     others = tuple(key for key in RunConfig.model_fields if key not in {*grouped, *OWN_PLACES, "model"})
     last = list(GROUPS)[-1]
     return {
-        group: [
-            key
-            for key in (*keys, *(others if group == last else ()))
-            if model in models_that_read(RunConfig.model_fields[key])
-        ]
+        group: [key for key in (*keys, *(others if group == last else ())) if model.reads(key)]
         for group, keys in GROUPS.items()
     }
 
 
-def complete_setting(stage: str, text: str) -> str | None:
-    """What the last word being typed may become: a key that the stage's model reads, or one of a key's values."""
+def complete_setting(model: NamedModel, text: str) -> str | None:
+    """What the last word being typed may become: a key that the model reads, or one of a key's values."""
     from lab.config.run_config import RunConfig
 
     before, space, word = text.rpartition(" ")
     if not word:
         return None
     key, equals, value = word.partition("=")
-    for name in (key for keys in group_keys(stage).values() for key in keys):
+    for name in (key for keys in group_keys(model).values() for key in keys):
         info = RunConfig.model_fields[name]
         if not equals and name.startswith(key):
             return f"{before}{space}{name}="

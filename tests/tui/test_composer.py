@@ -11,6 +11,7 @@ from textual.widgets import Input, OptionList
 from tui_helpers import lab_app, named, on_screen, opened, statuses, until
 
 from lab.config.experiment_files import read_experiment
+from lab.config.named_model import named_model
 from lab.config.run_config import RunConfig, models_that_read
 from lab.inference.protocol import Speed
 from lab.store.run_store import RunStore
@@ -116,7 +117,7 @@ async def test_says_that_such_a_run_is_stored_already(database: Path) -> None:
         assert "✓ blocks-1" in on_screen(app)
         before = statuses(database)
         await pilot.press("enter")
-        await until(pilot, lambda: any("nothing to queue" in note.message for note in app._notifications))
+        await until(pilot, lambda: any("all of it is stored already" in note.message for note in app._notifications))
         assert app.screen is composer
         assert statuses(database) == before
         await pilot.press("ctrl+r")
@@ -254,23 +255,24 @@ def test_settings_are_split_as_people_write_them() -> None:
     )
     assert split_settings("heads") == ({}, "heads")
     assert split_settings("lr=3e-4 drop") == ({"lr": "3e-4"}, "drop")
-    assert Draft("residual", "n_embd=64 lr=1").with_setting("embedding_dim", "32").change == "lr=1 embedding_dim=32"
-    assert Draft("residual", "lr=1 heads=2").with_setting("lr", "").change == "heads=2"
+    wide = Draft("residual", change="n_embd=64 lr=1")
+    assert wide.with_setting("embedding_dim", "32").change == "lr=1 embedding_dim=32"
+    assert wide.with_setting("lr", "").change == "embedding_dim=64"
 
 
 def test_every_field_of_a_config_has_its_place() -> None:
-    shown = [key for keys in group_keys("residual").values() for key in keys]
+    shown = [key for keys in group_keys(named_model("residual")).values() for key in keys]
     assert len(shown) == len(set(shown))
     fields = RunConfig.model_fields
     read = {key for key in fields if "transformer" in models_that_read(fields[key])}
     assert {*shown, *OWN_PLACES, "model"} == read
-    assert "heads" not in group_keys("bigram")["model"]
+    assert "heads" not in group_keys(named_model("bigram"))["model"]
 
 
 def test_settings_are_completed() -> None:
-    assert complete_setting("residual", "lr=3e-4 drop") == "lr=3e-4 dropout="
-    assert complete_setting("residual", "attention_scale=sq") == "attention_scale=sqrt(d)"
-    assert complete_setting("residual", "residual=o") == "residual=on"
-    assert complete_setting("residual", "norm=pre,po") == "norm=pre,post"
-    assert complete_setting("bigram", "hea") is None, "a bigram has no heads"
-    assert complete_setting("residual", "") is None
+    assert complete_setting(named_model("residual"), "lr=3e-4 drop") == "lr=3e-4 dropout="
+    assert complete_setting(named_model("residual"), "attention_scale=sq") == "attention_scale=sqrt(d)"
+    assert complete_setting(named_model("residual"), "residual=o") == "residual=on"
+    assert complete_setting(named_model("residual"), "norm=pre,po") == "norm=pre,post"
+    assert complete_setting(named_model("bigram"), "hea") is None, "a bigram has no heads"
+    assert complete_setting(named_model("residual"), "") is None

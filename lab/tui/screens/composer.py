@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, cast
 
 from rich.text import Text
 from textual import events, on
@@ -22,11 +22,13 @@ from lab.errors import LabError
 from lab.tui.drafts import (
     FIELDS,
     GROUPS,
+    OWN,
     Check,
     Draft,
     check,
     complete_setting,
     group_keys,
+    queue_draft,
     typed_settings,
     usual_values,
 )
@@ -34,11 +36,12 @@ from lab.tui.screens.confirm import ConfirmScreen
 from lab.tui.screens.window import Window
 from lab.tui.theme import theme_colours
 from lab.tui.widgets.config_group import ConfigGroup
-from lab.tui.widgets.plan_text import list_text, size_text
+from lab.tui.widgets.draft_text import draft_text, placeholders
 from lab.tui.widgets.run_columns import Look
 from lab.tui.widgets.safe_list import SafeList
 
 if TYPE_CHECKING:
+    from lab.config.named_model import NamedModel
     from lab.queue.experiment_requests import DatasetReader, Plan
     from lab.store.run_store import NewRun
     from lab.tui.app import LabApp
@@ -59,11 +62,11 @@ class SettingSuggester(Suggester):
 
     def __init__(self) -> None:
         super().__init__(use_cache=False, case_sensitive=True)
-        self.stage = ""
+        self.model: NamedModel | None = None
 
     async def get_suggestion(self, value: str) -> str | None:
         """The line as it may go on."""
-        return complete_setting(self.stage, value)
+        return complete_setting(self.model, value) if self.model is not None else None
 
 
 class ComposerScreen(Window[str]):
@@ -81,7 +84,6 @@ class ComposerScreen(Window[str]):
         Binding("pagedown", "scroll_list(1)", show=False),
         Binding("pageup", "scroll_list(-1)", show=False),
     ]
-    LABELS: ClassVar = {"change": "change", "seeds": "seeds", "steps": "steps", "dataset": "dataset", "name": "name"}
 
     @dataclass
     class Checked(Message):
@@ -118,11 +120,11 @@ class ComposerScreen(Window[str]):
         """Stages on the left, fields beside them, and what they come to beside or below those."""
         from lab.config.ladder import STAGES
 
-        self._suggester.stage = self.draft.stage
+        options = [*(Option(stage.name, id=stage.name) for stage in STAGES), Option("your own", id=OWN)]
         with Vertical(id="composer") as box:
             box.border_title = "New run"
             with Horizontal():
-                yield SafeList(*(Option(stage.name, id=stage.name) for stage in STAGES), id="stages", compact=True)
+                yield SafeList(*options, id="stages", compact=True)
                 with Vertical(id="form"):
                     with VerticalScroll(id="fields", can_focus=False):
                         for name in FIELDS:
@@ -133,7 +135,7 @@ class ComposerScreen(Window[str]):
                         yield Static(id="preview", markup=False)
 
     def _field(self, name: str) -> ComposeResult:
-        with Horizontal(classes="field"):
+        with Horizontal(id=f"row-{name}", classes="field"):
             yield Static(name, classes="field-name", markup=False)
             yield Input(
                 getattr(self.draft, name),
@@ -151,6 +153,7 @@ class ComposerScreen(Window[str]):
         stages = self.query_one("#stages", OptionList)
         stages.highlighted = next((i for i, option in enumerate(stages.options) if option.id == self.draft.stage), 0)
         (self.query_one("#field-change") if self.draft != Draft(self.draft.stage) else stages).focus()
+        self._know_model()
         self.watch(self.app, "measured", self._show_plan, init=False)
         self._show_shape()
         await self._show_groups()
@@ -179,6 +182,7 @@ class ComposerScreen(Window[str]):
         stage = event.option.id or ""
         if stage != self.draft.stage:
             self.draft = replace(self.draft, stage=stage)
+            self._know_model()
             await self._show_groups()
             self._drafted()
 
@@ -189,13 +193,24 @@ class ComposerScreen(Window[str]):
 
     @on(OptionList.OptionSelected, "#stages")
     def _stage_entered(self) -> None:
-        self.query_one("#field-change").focus()
+        self.query_one("#field-model" if self.draft.stage == OWN else "#field-change").focus()
+
+    def _know_model(self) -> None:
+        """Takes up the rung, or the model that a run has kept; a file that is named is read with the next check."""
+        self.query_one("#row-model").display = self.draft.stage == OWN
+        if self.draft.stage != OWN or self.draft.is_kept:
+            self._suggester.model = self.draft.named_model()
+
+    @property
+    def model(self) -> NamedModel | None:
+        """The model that the fields are about: the last that could be read."""
+        return self._suggester.model
 
     @on(Input.Changed)
     async def _typed(self, event: Input.Changed) -> None:
         name = (event.input.id or "").removeprefix("field-")
         if name in FIELDS and getattr(self.draft, name) != event.value:
-            self.draft = replace(self.draft, **{name: event.value})
+            self.draft = replace(self.draft, **{name: event.value})  # type: ignore[arg-type]
             if name == "change":
                 await self._show_groups()
             self._drafted()
@@ -209,15 +224,16 @@ class ComposerScreen(Window[str]):
 
     async def _show_groups(self) -> None:
         """Has the groups show what is typed now, and what was wrong when it was last checked."""
-        usual, (typed, _) = usual_values(self.draft.stage), typed_settings(self.draft.change)
+        if self.model is None:
+            return
+        usual, (typed, _) = usual_values(self.model), typed_settings(self.draft.change)
         errors = self.checked.key_errors if self.checked is not None else {}
         look = self._look()
-        for name, keys in group_keys(self.draft.stage).items():
+        for name, keys in group_keys(self.model).items():
             await self.query_one(f"#group-{name}", ConfigGroup).show(keys, usual, typed, errors, look)
 
     def _drafted(self) -> None:
         """Has the draft checked as soon as no key comes for a moment."""
-        self._suggester.stage = self.draft.stage
         for timer in (self._timer, self._measure_timer):
             if timer is not None:
                 timer.stop()
@@ -249,6 +265,8 @@ class ComposerScreen(Window[str]):
         if event.check.draft != self.draft:
             return
         self.checked = event.check
+        self._suggester.model = event.check.model or self.model
+        self._show_placeholders()
         for name in FIELDS:
             error = self.query_one(f"#error-{name}", Static)
             said = event.check.errors.get(name, "")
@@ -268,18 +286,9 @@ class ComposerScreen(Window[str]):
         return plan.to_queue(again=self.again)
 
     def _show_placeholders(self) -> None:
-        from lab.config.ladder import find_stage
-
-        stage, usual = find_stage(self.draft.stage), usual_values(self.draft.stage)
-        placeholders = {
-            "change": "as the stage has it; or lr=3e-4 dropout=0.1; lr=1e-3, 3e-4 makes a run of each",
-            "steps": f"{usual['steps']}",
-            "seeds": "1337; or 1, 2, 3, or 1..5: a run each",
-            "dataset": f"{stage.home_dataset}; or names, or the path of a text",
-            "name": f"{stage.name}-N",
-        }
-        for name, placeholder in placeholders.items():
-            self.query_one(f"#field-{name}", Input).placeholder = placeholder
+        if self.model is not None:
+            for name, placeholder in placeholders(self.model).items():
+                self.query_one(f"#field-{name}", Input).placeholder = placeholder
 
     # What it comes to
 
@@ -291,36 +300,17 @@ class ComposerScreen(Window[str]):
             self.query_one("#preview", Static).update(self._preview(self.checked))
 
     def _preview(self, checked: Check) -> Text:
-        from lab.config.ladder import find_stage
-
-        look = self._look()
-        muted, warning = look.colour("text-muted"), look.colour("warning")
-        stage = find_stage(checked.draft.stage)
-        said = Text()
-        if checked.too_large is not None:
-            said.append(f"{checked.too_large.said}\n", f"bold {warning}")
-            return said
-        if checked.plan is not None:
-            said.append_text(self._size_line(checked.plan, look))
-            said.append("\n")
-            if any(run.config.sees_the_answer for run in checked.runs):
-                said.append("without the causal mask it sees the answer: its loss means nothing\n", warning)
-            width = max(40, self.query_one("#preview").size.width)
-            seconds = self.lab.estimates.seconds
-            said.append_text(list_text(checked.plan, seconds, again=self.again, look=look, width=width))
-            said.append("\n")
-        said.append(f"{stage.name} ", "bold")
-        said.append(f"adds {stage.adds}", muted)
-        said.append(f"; also changed: {stage.also_changed}" if stage.also_changed else "", muted)
-        return said
-
-    def _size_line(self, plan: Plan, look: Look) -> Text:
-        wanted = self._to_queue(plan)
+        wanted = self._to_queue(checked.plan) if checked.plan is not None else ()
         time = self.lab.estimates.estimate(wanted, self.lab.snapshot).said if wanted else ""
-        said = size_text(plan, again=self.again, time=time, look=look)
-        if self.experiment:
-            said.append(f"\nsaved as {text.literal(self.experiment)}", look.colour("text-muted"))
-        return said
+        return draft_text(
+            checked,
+            self.lab.estimates,
+            time=time,
+            saved=self.experiment,
+            again=self.again,
+            look=self._look(),
+            width=max(40, self.query_one("#preview").size.width),
+        )
 
     def action_scroll_list(self, pages: int) -> None:
         """Scrolls the list of runs."""
@@ -343,13 +333,18 @@ class ComposerScreen(Window[str]):
         if checked is None or checked.draft != self.draft or checked.experiment is None:
             self.app.notify("not saved: something in the fields is wrong yet", severity="warning", markup=False)
             return
+        if self.draft.is_kept:
+            said = "not saved: an experiment names the model's file; type its path, such as ./my_model.py:MyModel"
+            self.app.notify(said, severity="warning", markup=False)
+            return
 
         def saved(name: str | None) -> None:
             if name:
                 self.experiment = name
                 self._drafted()
 
-        self.app.push_screen(SaveExperimentScreen(checked.experiment, self.draft.name or self.draft.stage), saved)
+        name = self.draft.name or (self.model.stage if self.model is not None else "")
+        self.app.push_screen(SaveExperimentScreen(checked.experiment, name), saved)
 
     # Queueing
 
@@ -384,23 +379,13 @@ class ComposerScreen(Window[str]):
         def work() -> None:
             from sqlalchemy.exc import SQLAlchemyError
 
-            from lab.queue.experiment_requests import queue_plan
-
             try:
                 checked = self._checked(draft, confirmed=confirmed)
                 if checked.plan is None:
                     self.post_message(self.Checked(checked))
                     self.post_message(self.Queued("", failed=True))
                     return
-                rows = queue_plan(lab.reader.store(), checked.plan, again=again)
-                names = ", ".join(text.literal(row.name) for row in rows[:3]) + (" …" if len(rows) > 3 else "")
-                kept = len(checked.plan.runs) - len(rows)
-                if not rows:
-                    nothing = "nothing to queue: all of it is stored already (ctrl+r trains it again)"
-                    self.post_message(self.Queued(nothing, failed=True))
-                    return
-                reused = f"; {text.plural(kept, 'run')} stored already" if kept else ""
-                self.post_message(self.Queued(f"queued {text.plural(len(rows), 'run')}: {names}{reused}"))
+                self.post_message(self.Queued(queue_draft(lab.reader.store(), draft, checked.plan, again=again)))
             except (LabError, SQLAlchemyError) as error:
                 self.post_message(self.Queued(f"not queued: {getattr(error, 'orig', None) or error}", failed=True))
 

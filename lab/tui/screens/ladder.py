@@ -358,7 +358,6 @@ class LadderScreen(QueueActions):
     def action_new_run(self) -> None:
         """Opens the composer with the stage of the rung under the cursor."""
         from lab.tui.drafts import Draft
-        from lab.tui.screens.composer import ComposerScreen
 
         rung = self.rung
-        self._open_composer(ComposerScreen(Draft(rung.stage.name) if rung else Draft()))
+        self._open_composer(Draft(rung.stage.name) if rung else Draft())

@@ -25,6 +25,7 @@ from lab.tui.widgets.loss_chart import LossChart
 from lab.tui.widgets.sweep_lists import RateList, SweepList
 
 if TYPE_CHECKING:
+    from lab.config.own_model import OwnSource
     from lab.store.run_store import RunRow
 
 PANES = ("sweeps", "sweep-chart", "rates")
@@ -352,16 +353,19 @@ class LRFinderScreen(QueueActions):
 
         from lab.config.lr_sweep import at_rate
         from lab.tui.drafts import Draft
-        from lab.tui.screens.composer import ComposerScreen
 
         view, rate = self.sweep, self.rate
         if view is None or rate is None:
             return
-        draft = Draft.of_run(view.run)
         rates = {key: said_lr(value) for key, value in at_rate(view.run.config, rate).items()}
-        kept = [word for word in draft.change.split() if word.partition("=")[0] not in rates]
-        change = " ".join([*kept, *(f"{key}={value}" for key, value in rates.items())])
-        self._open_composer(ComposerScreen(replace(draft, change=change, seeds="")))
+
+        def draft_of(run: RunRow, source: OwnSource | None) -> Draft:
+            draft = Draft.of_run(run, source)
+            kept = [word for word in draft.change.split() if word.partition("=")[0] not in rates]
+            change = " ".join([*kept, *(f"{key}={value}" for key, value in rates.items())])
+            return replace(draft, change=change, seeds="")
+
+        self._compose_from(view.run, draft_of)
 
     @on(OptionList.OptionSelected, "#sweeps")
     def _sweep_entered(self) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from lab import text
+from lab.errors import ConfigError, LabError
 from lab.tui.edits import Edits
+from lab.tui.messages import Edited
 from lab.tui.screens.break_run import BreakActions
 
 if TYPE_CHECKING:
+    from lab.config.own_model import OwnSource
     from lab.store.run_store import RunRow, RunStore
-    from lab.tui.screens.composer import ComposerScreen
+    from lab.tui.drafts import Draft
 
 
 class QueueActions(BreakActions):
@@ -73,29 +75,55 @@ class QueueActions(BreakActions):
     def action_new_run(self) -> None:
         """Opens the composer with the stage of the run under the cursor."""
         from lab.tui.drafts import Draft
-        from lab.tui.screens.composer import ComposerScreen
 
         run = self.run
-        self._open_composer(ComposerScreen(Draft.of_stage(run) if run else Draft()))
+        if run is None:
+            self._open_composer(Draft())
+        else:
+            self._compose_from(run, Draft.of_stage)
 
     def action_edit_copy(self) -> None:
         """Opens the composer with the run's config."""
         from lab.tui.drafts import Draft
+
+        if self.run is not None:
+            self._compose_from(self.run, Draft.of_run)
+
+    def _compose_from(self, run: RunRow, draft_of: Callable[[RunRow, OwnSource | None], Draft]) -> None:
+        """Opens the composer with what is drawn from a run, the file of its own model read on a thread."""
+        if not _has_own_model(run):
+            self._open_composer(draft_of(run, None))
+            return
+        lab = self.lab
+
+        def work() -> None:
+            from sqlalchemy.exc import SQLAlchemyError
+
+            from lab.store.model_sources import trusted_source
+
+            try:
+                draft = draft_of(run, trusted_source(lab.reader.store(), run))
+            except (LabError, SQLAlchemyError) as error:
+                lab.post_message(Edited(str(getattr(error, "orig", None) or error), failed=True))
+                return
+            lab.call_from_thread(self._open_composer, draft)
+
+        self.run_worker(work, thread=True, group="compose", exclusive=True, exit_on_error=False)
+
+    def _open_composer(self, draft: Draft) -> None:
         from lab.tui.screens.composer import ComposerScreen
 
-        run = self.run
-        if run is None:
-            return
-        if run.kind == "training" and run.config.model == "own":
-            name = text.literal(run.stage)
-            said = f"{name} is your own model: queue it with lab queue add FILE.py:{name} --set KEY=VALUE"
-            self.lab.notify(said, severity="warning", markup=False, timeout=8)
-            return
-        self._open_composer(ComposerScreen(Draft.of_run(run)))
-
-    def _open_composer(self, composer: ComposerScreen) -> None:
         def queued(said: str | None) -> None:
             if said:
                 self.lab.minder.retry_now()
 
-        self.app.push_screen(composer, queued)
+        self.app.push_screen(ComposerScreen(draft), queued)
+
+
+def _has_own_model(run: RunRow) -> bool:
+    from lab.config.own_model import OWN
+
+    try:
+        return run.config.model == OWN
+    except ConfigError:  # an external run, or nonsense
+        return False
