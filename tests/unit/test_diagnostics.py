@@ -222,21 +222,42 @@ def test_a_model_of_nothing_but_nan_is_still_read(prose: Dataset) -> None:
 @pytest.mark.parametrize("edges", ["log2-20", "log2-30", "linear", "share"])
 @given(st.lists(st.floats(-1e6, 1e6, width=32) | st.floats(-1, 1, width=32), min_size=1))
 def test_values_fall_between_the_edges_that_are_drawn(edges: Edges, values: list[float]) -> None:
-    numbers = torch.tensor(values, dtype=torch.float32)
-    bins, borders = _bins(numbers, edges).numpy(), bin_edges(edges)
+    numbers = np.array(values, dtype=np.float32)
+    bins, borders = _bins(numbers, edges), bin_edges(edges)
     assert len(borders) == BINS
     assert ((bins >= 0) & (bins <= BINS - 2)).all()
     tolerance = 0.0 if edges.startswith("log2") else 1e-5  # of the rounding of fp32
-    exact = numbers.double().numpy()
+    exact = numbers.astype(float)
     assert ((bins == 0) | (exact >= borders[bins] - tolerance)).all()
     assert ((bins == BINS - 2) | (exact <= borders[bins + 1] + tolerance)).all()
 
 
 def test_the_bins_are_in_the_order_of_the_values() -> None:
-    values = torch.tensor([-3e9, -1.0, -1e-3, -1e-9, 0.0, 1e-9, 1e-3, 1.0, 3e9])
-    bins = _bins(values, "log2-20")
+    values = [-3e9, -1.0, -1e-3, -1e-9, -0.0, 0.0, 1e-9, 1e-3, 1.0, 3e9]
+    bins = _bins(np.array(values, dtype=np.float32), "log2-20")
     assert bins.tolist() == sorted(bins.tolist())
-    assert bins[[0, 3, 4, 5, 8]].tolist() == [0, 31, 31, 31, 62]
+    assert bins[[0, 3, 4, 5, 6, 9]].tolist() == [0, 31, 31, 31, 31, 62]
+
+
+@pytest.mark.parametrize("edges", ["log2-20", "log2-30", "linear", "share"])
+def test_what_is_not_finite_is_in_the_last_bin_alone(edges: Edges) -> None:
+    values = np.array([math.nan, -math.nan, math.inf, -math.inf, 3.4e38, -3.4e38, 1e-45, 0.0], dtype=np.float32)
+    assert (_bins(values, edges) == BINS - 1).tolist() == [True] * 4 + [False] * 4
+
+
+def test_a_reading_is_what_numpy_says_of_the_whole_tensor(prose: Dataset) -> None:
+    """Of every tensor that is small enough to be read whole: bins, sums and extremes, apart from its neighbours'."""
+    config = tiny_config("layernorm", prose)
+    model = build_model(config, 20)
+    weights = {name: each.detach().clone().numpy().ravel() for name, each in model.named_parameters() if each.dim() > 1}
+    readings = look(config, model=model)
+    for name, values in weights.items():
+        reading = readings[name, "weights"]
+        assert len(values) <= VALUES_LOOKED_AT
+        assert reading.counts == tuple(np.bincount(_bins(values, reading.edges), minlength=BINS))
+        assert reading.total == pytest.approx(values.sum(dtype=float), abs=1e-9)
+        assert reading.total_of_squares == pytest.approx(np.square(values, dtype=float).sum())
+        assert (reading.low, reading.high) == (values.min(), values.max())
 
 
 @pytest.mark.parametrize("shape", [(300, 400), (7, 96, 384), (100_000, 2), (5,)])
