@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lab.tui.lineage import with_ancestors
+
 if TYPE_CHECKING:
     from lab.tui.snapshot import Snapshot
 
@@ -36,7 +38,7 @@ def chart_key(
 ) -> tuple[object, ...]:
     """Equal where `chart_content` would look the same."""
     runs = []
-    for run in (snapshot.by_id[run_id] for run_id in run_ids if run_id in snapshot.by_id):
+    for run in (snapshot.by_id[run_id] for run_id in with_ancestors(snapshot, run_ids)):
         versions = tuple(curve.version for curve in snapshot.curves.get(run.id, {}).values())
         runs.append((run.id, run.name, run.val_loss, run.parameters, run.status, versions))
     return (tuple(runs), tuple(run_ids), len(snapshot.references), options, dark, background)

@@ -13,6 +13,7 @@ from lab.analysis.alignment import on_axis, on_clock
 from lab.analysis.smoothing import smooth
 from lab.tui.chart_content import ChartContent, Line, Mark, Reference
 from lab.tui.chart_options import MOST_LINES, SMOOTHINGS, X_AXES, ChartOptions, chart_key
+from lab.tui.lineage import joined_curves, lineage
 from lab.tui.run_colours import run_colour
 from lab.tui.snapshot import Curve, Snapshot
 from lab.tui.theme import blend
@@ -40,10 +41,11 @@ def chart_content(
     marks: list[Mark] = []
     for run in runs:
         colour = run_colour(snapshot.slots.get(run.id, 0), dark=dark)
-        drawn = _RunLines(run, snapshot.curves[run.id], options, axis, len(runs))
+        drawn = _RunLines(run, joined_curves(snapshot, run), options, axis, len(runs))
         behind += drawn.behind(colour, background)
         front += drawn.front(colour)
         marks += drawn.marks(colour)
+        marks += drawn.branches(lineage(snapshot, run)[:-1], colour)
     return ChartContent(
         key=chart_key(snapshot, run_ids, options, dark=dark, background=background),
         lines=behind + front,
@@ -128,6 +130,24 @@ class _RunLines:
             x = float(np.interp(run.best_step, self.val.steps, self.place(self.val)))
             marks.append(Mark("best", x, best, colour, f"best {text.loss(best)}" if labelled else ""))
         return marks
+
+    def branches(self, before: Sequence[tuple[RunRow, int]], colour: str) -> list[Mark]:
+        """Where it went on from another run, and where that did from the one before."""
+        curve = self.val if self.has_val else self.train
+        known = np.isfinite(curve.values)
+        if not known.any():
+            return []
+        steps, values, places = curve.steps[known], curve.values[known], self.place(curve)[known]
+        return [
+            Mark(
+                "branch",
+                float(np.interp(step, steps, places)),
+                float(np.interp(step, steps, values)),
+                colour,
+                f"from {text.clip(text.literal(run.name), 19)}" if self.count <= MARKS_LABELLED_FOR else "",
+            )
+            for run, step in before
+        ]
 
 
 @lru_cache(maxsize=1024)

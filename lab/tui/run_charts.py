@@ -15,6 +15,7 @@ from lab.errors import ConfigError
 from lab.tui.chart_content import ChartContent, Line, Mark
 from lab.tui.chart_options import SMOOTHINGS, ChartOptions, chart_key
 from lab.tui.curves import chart_content
+from lab.tui.lineage import joined_curves, lineage
 from lab.tui.snapshot import Curve, Snapshot
 from lab.tui.theme import blend
 from lab.tui.widgets.run_columns import Look, shown_value
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 RATE_POINTS = 400
 CHECKPOINTS_APART = 0.04
 """Of the run's steps: marks of checkpoints that lie closer to a later one are left out."""
-_LOSSES = ("train/loss", "val/loss")
 
 
 @dataclass(frozen=True)
@@ -62,48 +62,6 @@ VIEW_METRICS = ("grad_norm", "lr", "memory_mb", "gpu_memory_mb", "cpu_percent")
 """What the run view reads of a run beside its losses and its speed."""
 
 
-# Where a run comes from
-
-
-def lineage(snapshot: Snapshot, run: RunRow) -> list[tuple[RunRow, int]]:
-    """The runs that a run went on from, oldest first, each with the step up to which it counts; itself last."""
-    chain = [(run, run.steps)]
-    seen = {run.id}
-    while (child := chain[0][0]).parent_id and child.parent_id not in seen:
-        parent = snapshot.by_id.get(child.parent_id)
-        if parent is None or child.parent_step is None:
-            break
-        seen.add(parent.id)
-        chain.insert(0, (parent, child.parent_step))
-    return chain
-
-
-def joined_curves(snapshot: Snapshot, run: RunRow) -> Mapping[str, Curve]:
-    """A run's curves, the losses with those of the runs before it in front, up to where it went on from them."""
-    own = snapshot.curves.get(run.id, {})
-    chain = lineage(snapshot, run)
-    if len(chain) == 1:
-        return own
-    return dict(own) | {metric: _joined(snapshot, chain, metric) for metric in _LOSSES}
-
-
-def _joined(snapshot: Snapshot, chain: list[tuple[RunRow, int]], metric: str) -> Curve:
-    steps, values, versions = [], [], []
-    after = -1
-    for run, until in chain:
-        curve = snapshot.curves.get(run.id, {}).get(metric)
-        if curve is not None:
-            keep = (curve.steps > after) & (curve.steps <= until)
-            steps.append(curve.steps[keep])
-            values.append(curve.values[keep])
-            versions.append((run.id, curve.version))
-        after = until
-    if not steps:
-        return Curve(np.zeros(0, dtype=int), np.zeros(0), (0, 0))
-    joined = np.concatenate(steps)
-    return Curve(joined, np.concatenate(values), (hash(tuple(versions)), len(joined)))
-
-
 # Loss
 
 
@@ -116,16 +74,17 @@ def loss_content(
     checkpoints: Sequence[int] = (),
 ) -> ChartContent:
     """The losses over all steps, the branch from the run before and the checkpoints marked, with the cursor."""
-    joined = replace(snapshot, curves={run.id: joined_curves(snapshot, run)})
-    content = chart_content(joined, [run.id], options, dark=look.dark, background=look.colours["background"])
+    content = chart_content(snapshot, [run.id], options, dark=look.dark, background=look.colours["background"])
     lines = list(content.lines)
     if run.parent_step is not None and lines:
         lines.insert(0, _upright(float(run.parent_step), lines, look))
     key = loss_key(snapshot, run, options, cursor, look, checkpoints)
-    taken = {round(mark.x) for mark in content.marks}
+    marks = [mark for mark in content.marks if mark.kind != "branch"]  # which the upright line is for
+    taken = {round(mark.x) for mark in marks}
     kept = [step for step in checkpoints if step not in taken]
-    marks = [*content.marks, *_checkpoint_marks(kept, joined.curves[run.id].get("val/loss"), run, look)]
-    caption = content.caption + (" · checkpoints marked" if len(marks) > len(content.marks) else "")
+    of_checkpoints = _checkpoint_marks(kept, joined_curves(snapshot, run).get("val/loss"), run, look)
+    caption = content.caption + (" · checkpoints marked" if of_checkpoints else "")
+    marks += of_checkpoints
     return replace(content, key=key, lines=lines, marks=marks, caption=caption, x_to=float(run.steps), cursor=cursor)
 
 
@@ -153,8 +112,7 @@ def loss_key(
     checkpoints: Sequence[int] = (),
 ) -> tuple[object, ...]:
     """Equal where `loss_content` would look the same; the cursor last."""
-    runs = [each.id for each, _ in lineage(snapshot, run)]
-    drawn = chart_key(snapshot, runs, options, dark=look.dark, background=look.colours["background"])
+    drawn = chart_key(snapshot, [run.id], options, dark=look.dark, background=look.colours["background"])
     return (drawn, tuple(checkpoints), cursor)
 
 

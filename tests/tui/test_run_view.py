@@ -22,8 +22,9 @@ from lab.store import lifecycle
 from lab.store.recorder import RunRecorder
 from lab.store.run_store import NewRun, RunStore
 from lab.tui.arrangement import FOUR, PAGES, SIX, Arrangement
+from lab.tui.lineage import lineage
 from lab.tui.messages import ReadFailed
-from lab.tui.run_charts import last_value, lineage, rate_at, schedule_text
+from lab.tui.run_charts import last_value, rate_at, schedule_text
 from lab.tui.run_story import cursor_unit, headline, in_word_columns, starts_in, values_at, verdict
 from lab.tui.screens import step_actions
 from lab.tui.screens.continue_run import ContinueScreen
@@ -325,6 +326,32 @@ async def test_a_child_is_drawn_on_from_its_parents_curve(database: Path) -> Non
         await pilot.press("home")
         assert "train 3.683" in on_screen(app)
         assert "lr 1e-3" in on_screen(app), "the parent's, before the branch"
+
+
+async def test_in_runs_a_child_is_one_curve_with_its_parent_and_the_branch_is_marked(database: Path) -> None:
+    add_child(database, "residual-1", 300)
+    app = lab_app(database)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await opened(pilot)
+        screen.query_one(RunTable).move_to(named(app, "child").id)
+
+        def branches() -> list[Any]:
+            return [mark for mark in screen.chart.content.marks if mark.kind == "branch"]
+
+        await until(pilot, lambda: screen.chart.content.lines and screen.chart.content.lines[-1].x.min() == 0)
+        [mark] = branches()
+        assert (mark.x, mark.label) == (300.0, "from residual-1")
+        val = screen.chart.content.lines[-1]
+        assert val.name == "child"
+        assert val.x.tolist() == sorted(set(val.x.tolist())), "the parent's points after the branch are left out"
+        assert val.x.max() == 500
+        await pilot.press("x")
+        assert branches()[0].x == 300 * 32 * 8, "over characters"
+        await pilot.press("x", "x", "x", "space")
+        screen.query_one(RunTable).move_to(named(app, "residual-1").id)
+        await pilot.press("space")
+        await until(pilot, lambda: len(screen.drawn) == 2)
+        assert len(branches()) == 1, "a parent that is marked too is its own curve"
 
 
 async def test_c_queues_a_child_and_opens_it(database: Path) -> None:

@@ -19,7 +19,8 @@ from lab.errors import LabError
 from lab.tui.actions import Situation, bindings, footer_actions
 from lab.tui.arrangement import PAGES, Arrangement
 from lab.tui.chart_options import ChartOptions
-from lab.tui.run_charts import VIEW_METRICS, joined_curves, lineage, trained_by
+from lab.tui.lineage import joined_curves, with_ancestors
+from lab.tui.run_charts import VIEW_METRICS, trained_by
 from lab.tui.run_story import figures_at, headline, sample_at, step_line, values_at, verdict
 from lab.tui.screens.chart_actions import ChartActions, restored_options
 from lab.tui.screens.pane_actions import PaneActions
@@ -165,8 +166,8 @@ class RunView(QueueActions, StepActions, ChartActions, PaneActions):
             return
         self.restore_once()
         run, snapshot = self.run, self.lab.snapshot
-        drawn = [each.id for each, _ in lineage(snapshot, run)] if run else [self.run_id]
-        self.lab.reader.want(Wanted(curves=tuple(drawn), detail=self.run_id, metrics=VIEW_METRICS))
+        drawn = with_ancestors(snapshot, [run.id]) if run else (self.run_id,)
+        self.lab.reader.want(Wanted(curves=drawn, detail=self.run_id, metrics=VIEW_METRICS))
         self._read_samples()
         self.show_all()
 

@@ -15,6 +15,7 @@ from textual.widgets import Static
 
 from lab.tui.actions import Situation, bindings, footer_actions
 from lab.tui.chart_options import ChartOptions, chart_key
+from lab.tui.lineage import with_ancestors
 from lab.tui.screens.chart_actions import ChartActions, restored_options
 from lab.tui.screens.run_actions import RunActions
 from lab.tui.screens.table_actions import TableActions
@@ -240,7 +241,7 @@ class RunsScreen(RunActions, TableActions, ChartActions):
 
     def _wanted(self) -> Wanted:
         run = self.run
-        return Wanted(self.drawn, run.id if run else None, trash=self.in_trash)
+        return Wanted(with_ancestors(self.snapshot, self.drawn), run.id if run else None, trash=self.in_trash)
 
     def _show_chart(self, drawn: tuple[str, ...], look: Look) -> None:
         if not self.lab.loaded or (drawn and not self.snapshot.curves):
