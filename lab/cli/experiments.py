@@ -22,7 +22,7 @@ def queue_experiment(
     Raises `ExperimentError`, `ConfigError` and `DatasetError`.
     """
     from lab.cli.stored import opened
-    from lab.config.experiment_files import find_experiment, read_experiment
+    from lab.config.experiment_files import errors_located, find_experiment, read_experiment
     from lab.inference.client import InferenceClient
     from lab.queue.experiment_requests import DatasetReader, MeasuredSpeed, compose_experiment, plan, queue_plan
 
@@ -31,7 +31,8 @@ def queue_experiment(
     with contextlib.closing(InferenceClient()) as client:
         read = DatasetReader(database)
         measure = MeasuredSpeed(client, read, database)
-        runs = compose_experiment(experiment, read, name=path.stem, measure=measure, confirmed=confirmed)
+        with errors_located(path):
+            runs = compose_experiment(experiment, read, name=path.stem, measure=measure, confirmed=confirmed)
         if dry_run:
             stored = _stored(database)
             planned = plan(runs, stored)

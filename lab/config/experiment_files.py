@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,11 +71,14 @@ def _read_for_list(path: Path, own: bool) -> ExperimentFile:
 
 
 def find_experiment(name_or_path: str) -> Path:
-    """The file of an experiment, by path or by name, one's own first. Raises `ExperimentError` with the near miss."""
+    """The file of an experiment, by path, with or without its ending, or by name, one's own first.
+
+    Raises `ExperimentError` with the near miss.
+    """
     try:
-        path = Path(name_or_path).expanduser()
-        if path.is_file():
-            return path
+        for path in (Path(name_or_path), Path(f"{name_or_path}.toml")):
+            if (file := path.expanduser()).is_file():
+                return file
     except (OSError, RuntimeError, ValueError) as error:
         raise ExperimentError(f"{name_or_path}: {getattr(error, 'strerror', None) or error}") from None
     name = name_or_path.removesuffix(".toml")
@@ -114,6 +119,15 @@ def experiment_from_text(text: str, name: str, folder: Path) -> Experiment:
         raise ExperimentError(f"{name}: nested too deep") from None
     except KeyedError as error:
         raise ExperimentError(located(error, text, name)) from None
+
+
+@contextmanager
+def errors_located(path: Path) -> Iterator[None]:
+    """What is wrong with the runs of an experiment becomes an `ExperimentError` with the place in its file."""
+    try:
+        yield
+    except KeyedError as error:
+        raise ExperimentError(located(error, path.read_text(encoding="utf-8"), str(path))) from None
 
 
 def located(error: KeyedError, text: str, name: str) -> str:

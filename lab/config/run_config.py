@@ -395,7 +395,8 @@ def check_keys(values: Mapping[str, Any]) -> None:
     known = RunConfig.model_fields
     for key in values:
         if key not in known:
-            near = SYNONYMS.get(key.lower()) or next(iter(difflib.get_close_matches(key, known, n=1)), None)
+            named = next(iter(difflib.get_close_matches(key.lower(), [*known, *SYNONYMS], n=1)), key.lower())
+            near = named if named in known else SYNONYMS.get(named)
             hint = f": did you mean '{near}'?" if near else f"; known keys: {', '.join(known)}"
             raise ConfigError(f"unknown key '{key}'{hint}")
 

@@ -49,12 +49,13 @@ def runs_meant(store: RunStore, words: Sequence[str], *, alone: bool = False, sw
 
 
 def _named(store: RunStore, stored: Sequence[RunRow], word: str, alone: bool) -> list[RunRow]:
-    if not any(run.name == word for run in stored):
+    is_name = any(run.name == word for run in stored)
+    if not is_name:
         named = runs_of_experiment(store, stored, word.removesuffix(".toml"))
         named = named or [run for run in stored if run.stage == word]
         if named:
             return named
-    if any(mark in word for mark in ":<>="):
+    if not is_name and any(mark in word for mark in ":<>="):  # which names of an experiment's runs have too
         matches = parse_filter(word)
         named = [run for run in stored if matches(run)]
         if not named:

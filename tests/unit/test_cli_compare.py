@@ -13,6 +13,7 @@ from lab.cli.app import run
 from lab.config.ladder import stage_config
 from lab.datasets.dataset import load_dataset
 from lab.queue.requests import dataset_facts
+from lab.reports.compared_runs import runs_meant
 from lab.store import lifecycle
 from lab.store.recorder import RunRecorder
 from lab.store.run_store import DatasetFacts, NewRun, RunStore
@@ -148,6 +149,15 @@ def test_a_run_stands_for_its_seeds_unless_alone(lab: Lab, depths: RunStore) -> 
     assert "too few seeds" in lab("compare", "residual-1", "residual-4", "--alone")
     worse = json.loads(lab("compare", "residual-1", "residual-4", "--baseline", "residual-5", "--json"))
     assert [group["outcome"] for group in worse["groups"]] == ["worse", "baseline"]
+
+
+def test_a_run_of_an_experiment_is_known_by_its_name_though_that_looks_like_a_filter(
+    depths: RunStore, dataset_facts: DatasetFacts
+) -> None:
+    config = stage_config("bigram")
+    depths.add_runs([NewRun(config, dataset_facts, name="bigram/lr=0.01/seed=1")])
+    assert [run.name for run in runs_meant(depths, ["bigram/lr=0.01/seed=1"])] == ["bigram/lr=0.01/seed=1"]
+    assert len(runs_meant(depths, ["layers=2"])) == 6, "what is no name is a filter"
 
 
 def test_runs_are_grouped_by_any_setting(lab: Lab, depths: RunStore) -> None:

@@ -92,7 +92,7 @@ def test_a_budget_of_seconds_becomes_steps_by_measured_speed(lab: Lab) -> None:
         ('title = "x', "wrong.toml:1:11: unterminated string"),
         ('title = "x"\n[base]\nstage = "bigrm"', "wrong.toml:3:1: unknown stage 'bigrm': did you mean 'bigram'?"),
         ('title = "x"\nseeds = "1..1000000"\n[base]\nstage = "bigram"', "the grid comes to 1,000,000 runs"),
-        ('title = "x"\nexclude = "lr > 0"\n[base]\nstage = "bigram"', "leaves none of 1 combination"),
+        ('title = "x"\nexclude = "lr > 0"\n[base]\nstage = "bigram"', "wrong.toml:2:1: `lr > 0` leaves none of 1"),
     ],
 )
 def test_a_wrong_experiment_is_refused(lab: Lab, database: Path, text: str, said: str) -> None:

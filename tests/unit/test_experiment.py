@@ -290,6 +290,8 @@ def test_one_s_own_experiments_come_first_and_hide_a_shipped_one(
     assert read_experiment(find_experiment("heads")) == mine
     assert find_experiment("residual-depth") == packaged_folder("experiments") / "residual-depth.toml"
     assert find_experiment("experiments/heads.toml").resolve() == path_for("heads")
+    write_experiment(mine, tmp_path / "here.toml")
+    assert find_experiment("here").resolve() == tmp_path / "here.toml"
     with pytest.raises(ExperimentError, match="no experiment 'residul-depth': did you mean 'residual-depth'"):
         find_experiment("residul-depth")
 

@@ -91,6 +91,7 @@ def test_tied_embeddings_of_an_mlp_need_equal_widths() -> None:
         ("learning_rate", "unknown key 'learning_rate': did you mean 'lr'?"),
         ("Block_Size", "unknown key 'Block_Size': did you mean 'context_length'?"),
         ("droput", "unknown key 'droput': did you mean 'dropout'?"),
+        ("learning_rat", "unknown key 'learning_rat': did you mean 'lr'?"),
     ],
 )
 def test_an_unknown_key_is_met_with_the_near_miss(key: str, hint: str) -> None:

@@ -177,13 +177,14 @@ class ExperimentScreen(Window[None]):
 
 def plan_experiment(lab: LabApp, path: Path, *, confirmed: bool = False) -> tuple[Experiment, Plan]:
     """An experiment and which of its runs are stored; on a thread. Raises `LabError` with what is wrong and where."""
-    from lab.config.experiment_files import read_experiment
+    from lab.config.experiment_files import errors_located, read_experiment
     from lab.queue.experiment_requests import DatasetReader, MeasuredSpeed, compose_experiment, plan
 
     experiment = read_experiment(path)
     read = DatasetReader(lab.database)
     measure = MeasuredSpeed(lab.inference, read, lab.database)
-    runs = compose_experiment(experiment, read, name=path.stem, measure=measure, confirmed=confirmed)
+    with errors_located(path):
+        runs = compose_experiment(experiment, read, name=path.stem, measure=measure, confirmed=confirmed)
     return experiment, plan(runs, lab.reader.store().runs())
 
 
