@@ -10,7 +10,7 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,7 +118,7 @@ class RunRecorder:
         self._open_histograms: dict[tuple[str, Kind], MergedHistogram] = {}
         self._batch = _Batch()
         self._metric_ids: dict[str, int] = {}
-        self._tensor_ids: dict[tuple[str, Kind], int] = {}
+        self._tensor_ids: dict[tuple[str, str], int] = {}
         self._wish: Any = None
         self._asked: str | None = None
         self._failure: Exception | None = None
@@ -249,11 +249,10 @@ class RunRecorder:
             rows = [(self._metric_id(connection, metric), *row) for (metric, _), row in batch.buckets.items()]
             if rows:
                 connection.exec_driver_sql(_UPSERT_POINT, rows)
-            histograms = [
-                (self._tensor_id(connection, name, kind, edges), *row)
-                for (name, kind, edges, _), row in batch.histograms.items()
-            ]
-            if histograms:
+            if batch.histograms:
+                self._number_tensors(connection, batch.histograms)
+                histograms = [(self._tensor_ids[name, kind], *row)
+                              for (name, kind, _, _), row in batch.histograms.items()]  # fmt: skip
                 connection.exec_driver_sql(_UPSERT_HISTOGRAM, histograms)
             for step, text in batch.samples.items():
                 connection.execute(
@@ -282,13 +281,15 @@ class RunRecorder:
             self._metric_ids[name] = _metric_id(connection, self._run_id, name, self._width)
         return self._metric_ids[name]
 
-    def _tensor_id(self, connection: sa.Connection, name: str, kind: Kind, edges: Edges) -> int:
-        if (name, kind) not in self._tensor_ids:
-            same = sa.and_(Tensor.run_id == self._run_id, Tensor.name == name, Tensor.kind == kind)
-            new = sa.insert(Tensor).prefix_with("OR IGNORE")
-            connection.execute(new.values(run_id=self._run_id, name=name, kind=kind, edges=edges))
-            self._tensor_ids[name, kind] = connection.execute(sa.select(Tensor.id).where(same)).scalar_one()
-        return self._tensor_ids[name, kind]
+    def _number_tensors(self, connection: sa.Connection, tensors: Iterable[tuple[str, Kind, Edges, int]]) -> None:
+        """Gives those that are new their ids, all together: the first snapshot has a hundred of them."""
+        new = {(name, kind): edges for name, kind, edges, _ in tensors if (name, kind) not in self._tensor_ids}
+        if not new:
+            return
+        values = [{"run_id": self._run_id, "name": name, "kind": kind, "edges": new[name, kind]} for name, kind in new]
+        connection.execute(sa.insert(Tensor).prefix_with("OR IGNORE"), values)
+        known = sa.select(Tensor.name, Tensor.kind, Tensor.id).where(Tensor.run_id == self._run_id)
+        self._tensor_ids = {(name, kind): tensor_id for name, kind, tensor_id in connection.execute(known)}
 
     def _write_checkpoint(self, kind: str, step: int, write: Callable[[Path], None]) -> None:
         root = self._store.database.files

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -169,6 +170,26 @@ def test_neighbours_of_a_long_run_merge_exactly(store: RunStore, record: RunReco
         assert merged.counts[place].tolist() == sum(np.array(reading(step).counts) for step in steps).tolist()
         assert merged.lows[place] == -max(steps)
         assert merged.log10_ratios[place] == pytest.approx(np.mean([-step / 7 for step in steps]))
+
+
+def test_a_hundred_tensors_take_a_few_statements_and_later_ones_join_them(store: RunStore, record: RunRecorder) -> None:
+    statements: list[str] = []
+
+    def hear(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    sa.event.listen(store.database.writer, "before_cursor_execute", hear)
+    record.snapshot(1, [reading(1, f"layer {i}") for i in range(100)])
+    record.drain()
+    assert len(statements) < 10
+    record.snapshot(500, [reading(500, f"layer {i}") for i in (*range(50), 100)])
+    record.close()
+    found = {tensor.tensor: tensor for tensor in read_histograms(store, store.runs()[0].id)}
+    assert set(found) == {f"layer {i}" for i in range(101)}
+    assert {name: len(tensor.steps) for name, tensor in found.items()} == {
+        f"layer {i}": 2 if i < 50 else 1 for i in range(101)
+    }
+    assert found["layer 7"].counts[0][1] == found["layer 7"].counts[1][20] == 10
 
 
 def test_a_number_that_some_snapshots_lack_is_the_mean_of_the_others(store: RunStore, record: RunRecorder) -> None:
