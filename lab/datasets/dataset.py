@@ -181,6 +181,6 @@ def _cut(name: str, kind: DatasetKind, path: Path, text: str, sha256: str) -> Da
         }
         if len(words) < FEWEST_WORDS:
             raise DatasetError(f"dataset '{name}' has {len(words)} words; give at least {FEWEST_WORDS}")
-    if len(set(text) - {"\n"} if kind == "words" else set(text)) < 2:
+    if len(tokenizer.vocabulary) - (kind == "words") < 2:  # the boundary of words is no character of theirs
         raise DatasetError(f"dataset '{name}' is made of one character; there is nothing to learn")
     return Dataset(name, kind, path, sha256, tokenizer, parts, len(text))

@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
+from sqlalchemy.orm import configure_mappers
 
 from lab.analysis.lr_suggestion import read_sweep
 from lab.config.lr_sweep import LR_SWEEP
@@ -36,6 +37,8 @@ from lab.training.checkpoint import Checkpoint
 from lab.training.device import Resources, resolve
 from lab.training.loop import Outcome, TrainingLoop
 from lab.training.lr_sweep import LRSweepTraining
+
+configure_mappers()  # what the first query would do; a fork server does it once for all of its trainers
 
 
 def train_claimed_run(

@@ -35,6 +35,8 @@ STALL_SECONDS = 60.0
 FIRST_BEAT_SECONDS = 300.0
 """The same before its first beat, as torch may come from a cold disk, and where a model is compiled in mid-run."""
 _POLL_SECONDS = 0.1
+_IDLE_POLL_SECONDS = 0.03
+"""Between looks while nothing is trained: what a run that is queued waits for its trainer, at most."""
 _LONGEST_LOOK = 1.0
 """Seconds without a beat that one look may count: where more have passed, the worker itself stood still, or slept."""
 _LONGEST_DELAY = 60.0
@@ -146,7 +148,7 @@ class Worker:
             if pipes:
                 wait(pipes, timeout=_POLL_SECONDS)
             else:
-                time.sleep(_POLL_SECONDS)
+                time.sleep(_IDLE_POLL_SECONDS)
 
     def _owes_anything(self) -> bool:
         """Whether something is still to be done that could not be done yet."""
