@@ -157,13 +157,12 @@ def _keep_entropy(entropies: list[_Look], name: str) -> Callable[..., None]:
         query, key, _ = module.read(x)
         if query is None or key is None:
             return
-        t = x.shape[1]
-        seen = module.visible[:t, :t].sum(dim=-1)  # (T)
-        several = seen > 1
-        if not several.any():
+        t, first = x.shape[1], int(module.is_causal)  # under the mask, the first position sees itself alone
+        if t == 1:
             return
         entropy = torch.special.entr(module.weights(query, key, t).float()).sum(dim=-1)  # (B, nh, T, T) -> (B, nh, T)
-        share = (entropy[..., several] / seen[several].log()).transpose(0, 1)  # (nh, B, T')
+        largest = module.visible[first:t, :t].sum(dim=-1).log()  # (T')
+        share = (entropy[..., first:] / largest).transpose(0, 1).flatten(1)  # (nh, B × T')
         for head, of_head in enumerate(share):
             look = _Look(f"{name}.head.{head}", "attention-entropy", "share", _some_values(of_head))
             entropies.append(look)
