@@ -1,7 +1,7 @@
 """Makes the pictures of the README from a database of real runs: `python docs/make_pictures.py runs.db`.
 
-Wants a finished ladder, with at least one LR sweep; nothing in it is changed. With names after the database (`inspect`,
-`runs`, …) makes those alone.
+Wants a finished ladder, with at least one LR sweep and one run that `lab break` has queued; nothing in it is changed.
+With names after the database (`inspect`, `runs`, …) makes those alone.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from textual.pilot import Pilot
 from textual.widgets import Static
 
+from lab.queue.break_requests import pairs_with
 from lab.store.location import files_folder
 from lab.tui.app import LabApp
 from lab.tui.drafts import Draft
@@ -24,6 +25,7 @@ from lab.tui.screens.composer import ComposerScreen
 from lab.tui.screens.help import HelpScreen
 from lab.tui.screens.inspect import InspectScreen
 from lab.tui.screens.lr_finder import LRFinderScreen
+from lab.tui.screens.race import RaceScreen
 from lab.tui.screens.run_view import RunView
 from lab.tui.screens.sample import SampleScreen
 from lab.tui.widgets.ladder_table import LadderTable
@@ -47,7 +49,7 @@ INSPECTED = (
     ("averaging", OPENED, ("]", "]")),
 )
 """Views, whose run they are shown of, and the keys that are pressed on the page."""
-ALL = ("runs", "composer", "help", "ladder", "run_view", "lr_finder", "sample", "inspect")
+ALL = ("runs", "composer", "help", "ladder", "run_view", "lr_finder", "race", "sample", "inspect")
 PATIENCE_SECONDS = 300.0
 DRAWING_SECONDS = 0.7
 
@@ -113,6 +115,16 @@ class Pictures:
         await self.pilot.press("4")
         await self.until(lambda: isinstance(self.app.screen, LRFinderScreen))
         await self.take("lr-finder")
+
+    async def race(self) -> None:
+        """A run against the twin that has one thing broken, both finished."""
+        runs = self.app.snapshot.runs
+        pair = next(pair for run in runs if run.ended_at for pair in pairs_with(run, runs))
+        screen = RaceScreen(pair)
+        await self.app.push_screen(screen)
+        await self.until(lambda: len(screen.comparison.groups) == len(screen.comparison.samples) == 2)
+        await self.take("race")
+        await self.pilot.press("escape")
 
     async def sample(self) -> None:
         """A text by a run and by its first checkpoint, looked at a few characters before its end."""

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from dataclasses import dataclass, field
+from collections import OrderedDict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.errors import LabError
 from lab.inference.client import InferenceClient, Listener
 from lab.inference.figures import Page
 from lab.inference.protocol import InspectRequest
 from lab.inference.views import InspectOptions, View
+from lab.tui.asked import LOADING_TORCH, Asked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lab.store.run_store import CheckpointRow
 
-ACTIVE_STATES = ("loading torch", "computing")
-"""The others are done, stopped and failed."""
 PAGES_KEPT = 64
 COMPARING = ("loss-map",)
 """Views that set two models against each other on one page; of the others two pages stand side by side."""
@@ -28,66 +26,27 @@ PageKey = tuple[object, ...]
 
 
 @dataclass
-class Inspecting:
-    """One question to the helper. The client's thread puts into `inbox`, which the screen empties some times a second.
+class Inspecting(Asked):
+    """A page that is asked for."""
 
-    Who wants another page drops it: what arrives for it later is never looked at.
-    """
+    BEGUN = "computing"
+    ACTIVE = (LOADING_TORCH, BEGUN)
 
     request: InspectRequest
     key: PageKey
-    state: str = "loading torch"
-    problem: str = ""
     page: Page | None = None
     progress: tuple[int, int] = (0, 0)
-    request_id: int | None = None
-    inbox: deque[tuple[str, object]] = field(default_factory=deque)
 
-    @property
-    def active(self) -> bool:
-        """Whether more is to come."""
-        return self.state in ACTIVE_STATES
+    def send(self, client: InferenceClient, listener: Listener) -> int:
+        """Asks for the page."""
+        return client.inspect(self.request, listener)
 
-    def ask(self, client: InferenceClient) -> None:
-        """Sends the request; what is answered gathers in the inbox."""
-        put = self.inbox.append
-        listener = Listener(
-            page=lambda page: put(("page", page)),
-            progress=lambda done, total: put(("progress", (done, total))),
-            done=lambda: put(("done", None)),
-            failed=lambda reason: put(("failed", reason)),
-            started=lambda: put(("started", None)),
-        )
-        if client.warm:
-            self.state = "computing"
-        try:
-            self.request_id = client.inspect(self.request, listener)
-        except LabError as error:
-            self.state, self.problem = "failed", str(error)
-
-    def take_in(self) -> bool:
-        """Takes what has come out of the inbox; False where there was nothing."""
-        came = bool(self.inbox)
-        while self.inbox:
-            kind, value = self.inbox.popleft()
-            if kind == "page" and isinstance(value, Page):
-                self.page = value
-            elif kind == "progress" and isinstance(value, tuple):
-                self.progress = value
-            elif kind == "started" and self.active:
-                self.state = "computing"
-            elif kind == "failed":
-                self.state, self.problem = "failed", str(value)
-            elif kind == "done" and self.active:
-                self.state = "done"
-        return came
-
-    def stop(self, client: InferenceClient) -> None:
-        """Ends it early."""
-        if self.active:
-            self.state = "stopped"
-            if self.request_id is not None:
-                client.cancel(self.request_id)
+    def keep(self, value: object) -> None:
+        """Takes up the page, or how far it is."""
+        if isinstance(value, Page):
+            self.page = value
+        elif isinstance(value, tuple):
+            self.progress = value
 
 
 class KeptPages:

@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab.errors import LabError
 from lab.inference.client import InferenceClient, Listener
 from lab.inference.protocol import SampleRequest, Token
+from lab.tui.asked import LOADING_TORCH, Asked
 
 if TYPE_CHECKING:
     from lab.store.run_store import RunRow
 
-ACTIVE_STATES = ("loading torch", "reading the checkpoint", "writing")
-"""The others are done, stopped and failed."""
-
 
 @dataclass
-class Writing:
-    """One answer of the helper. The client's thread puts into `inbox`, which the screen empties some times a second.
+class Writing(Asked):
+    """Texts that are being written.
 
     `cursor` is the character that is looked at (None: the last one); `revealed` how many are shown (None: all).
     """
 
+    BEGUN = "reading the checkpoint"
+    ACTIVE = (LOADING_TORCH, BEGUN, "writing")
+
     run: RunRow
     request: SampleRequest
-    state: str = "loading torch"
-    problem: str = ""
     tokens: list[Token] = field(default_factory=list)
     cursor: int | None = None
     revealed: int | None = None
-    request_id: int | None = None
-    inbox: deque[tuple[str, object]] = field(default_factory=deque)
-
-    @property
-    def active(self) -> bool:
-        """Whether more is to come."""
-        return self.state in ACTIVE_STATES
 
     @property
     def shown(self) -> int:
@@ -58,45 +48,16 @@ class Writing:
         prompt = self.request.prompt
         return "\n\n".join(prompt + "".join(token.character for token in one) for one in texts) + "\n"
 
-    def ask(self, client: InferenceClient) -> None:
-        """Sends the request; what is answered gathers in the inbox."""
-        put = self.inbox.append
-        listener = Listener(
-            token=lambda token: put(("token", token)),
-            done=lambda: put(("done", None)),
-            failed=lambda reason: put(("failed", reason)),
-            started=lambda: put(("started", None)),
-        )
-        if client.warm:
-            self.state = "reading the checkpoint"
-        try:
-            self.request_id = client.sample(self.request, listener)
-        except LabError as error:
-            self.state, self.problem = "failed", str(error)
+    def send(self, client: InferenceClient, listener: Listener) -> int:
+        """Asks for the texts."""
+        return client.sample(self.request, listener)
 
-    def take_in(self) -> bool:
-        """Takes what has come out of the inbox; False where there was nothing."""
-        came = bool(self.inbox)
-        while self.inbox:
-            kind, value = self.inbox.popleft()
-            if kind == "token" and isinstance(value, Token):
-                self.tokens.append(value)
-                if self.active:
-                    self.state = "writing"
-            elif kind == "started" and self.active:
-                self.state = "reading the checkpoint"
-            elif kind == "failed":
-                self.state, self.problem = "failed", str(value)
-            elif kind == "done" and self.active:
-                self.state = "done"
-        return came
-
-    def stop(self, client: InferenceClient) -> None:
-        """Ends it early."""
-        if self.active:
-            self.state = "stopped"
-            if self.request_id is not None:
-                client.cancel(self.request_id)
+    def keep(self, value: object) -> None:
+        """Takes up the next character."""
+        if isinstance(value, Token):
+            self.tokens.append(value)
+            if self.active:
+                self.state = "writing"
 
     def step(self, by: int) -> None:
         """Looks at another character; a hidden one is revealed on the way."""

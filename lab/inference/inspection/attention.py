@@ -113,25 +113,21 @@ def _by_head(maps: list[Tensor], group: str) -> list[Figure]:
     t = maps[0].shape[-1]
     even = torch.ones(t, t).tril() / torch.arange(1, t + 1)[:, None]
     suffix = f", {group}" if group else ""
+
+    def bars(title: str, values: torch.Tensor, of_even: torch.Tensor, unit: str) -> Bars:
+        return Bars(
+            f"{title}{suffix}",
+            labels,
+            numbers(values.tolist()),
+            reference=number(float(of_even.mean())),
+            reference_name="an even average",
+            unit=unit,
+            group=f"by head {group}".strip(),
+        )
+
     return [
-        Bars(
-            f"entropy by head (layer.head){suffix}",
-            labels,
-            numbers(entropy.tolist()),
-            reference=number(float(row_entropy(even).mean())),
-            reference_name="an even average",
-            unit="nats",
-            group=f"by head {group}".strip(),
-        ),
-        Bars(
-            f"mean distance by head{suffix}",
-            labels,
-            numbers(distance.tolist()),
-            reference=number(float(mean_distance(even).mean())),
-            reference_name="an even average",
-            unit="characters back",
-            group=f"by head {group}".strip(),
-        ),
+        bars("entropy by head (layer.head)", entropy, row_entropy(even), "nats"),
+        bars("mean distance by head", distance, mean_distance(even), "characters back"),
     ]
 
 

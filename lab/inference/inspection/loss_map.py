@@ -15,7 +15,6 @@ from lab.inference.figures import (
     Cell,
     Figure,
     Lines,
-    Number,
     Page,
     Passage,
     Prose,
@@ -125,20 +124,23 @@ def _by_character(subject: Subject, named: Sequence[tuple[str, CharacterLosses]]
 
 def _by_context(named: Sequence[tuple[str, CharacterLosses]]) -> Lines:
     """Mean loss by how many characters of its window came before."""
-    most = max(int(each.context.max()) for _, each in named)
+    places = [each.context for _, each in named]
+    most = max(int(place.max()) for place in places)
+    return _by_place("loss by position in the context", "characters of context", named, places, most)
+
+
+def _by_place(
+    title: str, x_name: str, named: Sequence[tuple[str, CharacterLosses]], places: Sequence[np.ndarray], most: int
+) -> Lines:
+    """Mean loss at each of the places 1 to `most`; nothing where no character stands."""
     values = []
-    for _, each in named:
-        sums = np.bincount(each.context, weights=each.losses, minlength=most + 1)[1:]
-        counts = np.bincount(each.context, minlength=most + 1)[1:]
+    for (_, each), place in zip(named, places, strict=True):
+        kept = place <= most
+        sums = np.bincount(place[kept], weights=each.losses[kept], minlength=most + 1)[1:]
+        counts = np.bincount(place[kept], minlength=most + 1)[1:]
         values.append(numbers(np.divide(sums, counts, out=np.full(most, np.nan), where=counts > 0)))
-    return Lines(
-        "loss by position in the context",
-        tuple(name for name, _ in named),
-        tuple(float(i) for i in range(1, most + 1)),
-        tuple(values),
-        x_name="characters of context",
-        y_name="nats",
-    )
+    names = tuple(name for name, _ in named)
+    return Lines(title, names, tuple(float(i) for i in range(1, most + 1)), tuple(values), x_name=x_name, y_name="nats")
 
 
 def line_kinds(text: str) -> dict[str, np.ndarray]:
@@ -186,23 +188,9 @@ def place_in_word(subject: Subject) -> np.ndarray:
 
 def _by_place_in_word(subject: Subject, named: Sequence[tuple[str, CharacterLosses]]) -> Lines:
     place = place_in_word(subject)
+    places = [place[each.first : each.first + len(each.losses)] for _, each in named]
     most = min(_LONGEST_WORD_PLACE, int(place.max()))
-    values: list[tuple[Number, ...]] = []
-    for _, each in named:
-        here = place[each.first : each.first + len(each.losses)]
-        values.append(
-            numbers(
-                each.losses[here == depth].mean() if (here == depth).any() else math.nan for depth in range(1, most + 1)
-            )
-        )
-    return Lines(
-        "loss by place in the word",
-        tuple(name for name, _ in named),
-        tuple(float(i) for i in range(1, most + 1)),
-        tuple(values),
-        x_name="character of the word",
-        y_name="nats",
-    )
+    return _by_place("loss by place in the word", "character of the word", named, places, most)
 
 
 def _words(subject: Subject, named: Sequence[tuple[str, CharacterLosses]]) -> Table:
