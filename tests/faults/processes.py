@@ -136,8 +136,9 @@ class Laboratory:
             process.wait()
 
 
+@contextmanager
 def laboratory(folder: Path) -> Iterator[Laboratory]:
-    """A database in a folder, and a text; what works on it is stopped in the end. For fixtures."""
+    """A database in a folder, and a text; what works on it is stopped in the end."""
     text = folder / "prose.txt"
     text.write_text(PROSE)
     store = RunStore.open(folder / "runs.db")

@@ -21,7 +21,6 @@ from processes import (
     assert_same,
     eventually,
     lab,
-    laboratory,
     left_behind,
     start_lab,
     trainers,
@@ -34,12 +33,6 @@ from tests.tui.terminals import Terminal, lab_in_terminal
 WRITERS, READERS = 8, 4
 HAMMER = Path(__file__).with_name("hammer.py")
 RUN = {"steps": 600, "eval_every": 50, "dropout": 0.1}
-
-
-@pytest.fixture
-def alone(tmp_path: Path) -> Iterator[Laboratory]:
-    """A database for one test."""
-    yield from laboratory(tmp_path)
 
 
 # Many at once

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from processes import (
     assert_same,
     eventually,
     lab,
-    laboratory,
     left_behind,
     start_lab,
     the_trainer,
@@ -36,33 +34,6 @@ from tests.conftest import PROSE
 RUN = {"steps": 800, "eval_every": 50, "dropout": 0.1, "schedule": "cosine", "warmup_steps": 100}
 # As long, but without an evaluation, and so without a checkpoint, before its end.
 BARE_RUN = RUN | {"eval_every": 800, "seed": 2}
-
-
-@pytest.fixture
-def alone(tmp_path: Path) -> Iterator[Laboratory]:
-    """A database for one test, which starts its own worker."""
-    yield from laboratory(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
-    """A database for the tests that leave the worker at work."""
-    yield from laboratory(tmp_path_factory.mktemp("shared"))
-
-
-@pytest.fixture(scope="module")
-def worker(shared: Laboratory) -> Iterator[psutil.Process]:
-    """The worker of the shared database."""
-    with shared.worker() as process:
-        yield process
-
-
-@pytest.fixture(scope="module")
-def undisturbed(shared: Laboratory, worker: psutil.Process) -> dict[str, Any]:
-    """What `RUN` leaves behind where nothing happens to it."""
-    run_id = shared.add(**RUN)
-    shared.wait_for(run_id, "finished")
-    return left_behind(shared.store, run_id)
 
 
 # A trainer

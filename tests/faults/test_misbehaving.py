@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from processes import Laboratory, eventually, lab, laboratory, trainers
+from processes import Laboratory, eventually, lab, trainers
 
 from lab.queue.requests import worker_pid
 from lab.store import lifecycle
@@ -20,22 +20,10 @@ RUN = {"steps": 200, "eval_every": 25}
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
-    """A database for all of them: what one run does must not touch the others."""
-    yield from laboratory(tmp_path_factory.mktemp("misbehaving"))
-
-
-@pytest.fixture(scope="module")
 def worker(shared: Laboratory) -> Iterator[psutil.Process]:
     """The worker that has to bear it all; one that hangs would have to hang for a minute."""
     with shared.worker("misbehaving", stall_seconds=60.0) as process:
         yield process
-
-
-@pytest.fixture
-def alone(tmp_path: Path) -> Iterator[Laboratory]:
-    """A database for one test, which starts its own worker."""
-    yield from laboratory(tmp_path)
 
 
 @pytest.mark.parametrize(

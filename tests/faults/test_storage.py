@@ -9,19 +9,27 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 import sqlalchemy as sa
-from processes import ENVIRONMENT, Laboratory, assert_same, eventually, lab, left_behind, the_trainer, trainers
+from processes import (
+    ENVIRONMENT,
+    Laboratory,
+    assert_same,
+    eventually,
+    lab,
+    laboratory,
+    the_trainer,
+    trainers,
+)
 
 from lab.config.ladder import stage_config
 from lab.errors import CheckpointError
 from lab.queue.child_requests import ChildRequest, compose_child
-from lab.queue.requests import stop_worker
 from lab.store import lifecycle
 from lab.store.checkpoints import sound_checkpoint
 from lab.store.health import examine
@@ -29,50 +37,10 @@ from lab.store.recorder import RunRecorder
 from lab.store.run_store import DatasetFacts, NewRun, RunStore, run_table
 from lab.store.stored_files import is_whole
 
-PROSE = "To be, or not to be: that is the question.\nWhether 'tis nobler in the mind to suffer\n" * 40
 RUN = {"steps": 400, "eval_every": 50, "dropout": 0.1, "schedule": "cosine", "warmup_steps": 100}
 UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 NOTHING_MORE = (4096, resource.RLIM_INFINITY)
 """No file may grow, or be written to, beyond its first page."""
-
-
-@contextmanager
-def laboratory(folder: Path) -> Iterator[Laboratory]:
-    text = folder / "prose.txt"
-    text.write_text(PROSE)
-    store = RunStore.open(folder / "runs.db")
-    yield Laboratory(store, text)
-    stop_worker(folder / "runs.db")
-    store.close()
-
-
-@pytest.fixture
-def alone(tmp_path: Path) -> Iterator[Laboratory]:
-    """A database for one test, which starts its own worker."""
-    with laboratory(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
-    """A database for the tests that leave the worker at work."""
-    with laboratory(tmp_path_factory.mktemp("shared")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def worker(shared: Laboratory) -> Iterator[psutil.Process]:
-    """The worker of the shared database."""
-    with shared.worker() as process:
-        yield process
-
-
-@pytest.fixture(scope="module")
-def undisturbed(shared: Laboratory, worker: psutil.Process) -> dict[str, Any]:
-    """What `RUN` leaves behind where nothing happens to it."""
-    run_id = shared.add(**RUN)
-    shared.wait_for(run_id, "finished")
-    return left_behind(shared.store, run_id)
 
 
 @pytest.fixture
