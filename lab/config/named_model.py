@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lab.config.field_rules import INIT_OF_LAYERS
 from lab.config.ladder import find_stage, stage_config, stage_values
 from lab.config.own_config import own_config, own_values
 from lab.config.own_model import OwnSource, constructor_of, names_own_model, read_own_model
-from lab.config.run_config import INIT_OF_LAYERS, DatasetKind, RunConfig, models_that_read
+from lab.config.run_config import DatasetKind, RunConfig, models_that_read
 
 HOME_OF_OWN = "shakespeare"
 """The dataset of a model of one's own, which has no home on the ladder."""

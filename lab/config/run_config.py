@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
+from lab.config.field_rules import check_mlp, check_own, check_training, check_transformer
 from lab.errors import ConfigError
 
 ModelFamily = Literal["bigram", "mlp", "transformer", "own"]
@@ -36,9 +37,6 @@ NEUTRAL_VALUES_OF_LATER_FIELDS: dict[str, object] = {
 FIELDS_WITHOUT_INFLUENCE = ("dataset", "diagnostics_every")
 """Left out of the hash, since no number of a run depends on them: where the text lies (its contents are hashed), and
 how often diagnostics look on, which never changes what is trained."""
-
-INIT_OF_LAYERS = ("init", "last_layer_scale", "residual_scale")
-"""How lab's own layers draw their weights; a model of a person's own draws them itself."""
 
 FEWEST_EVALUATED_CHARACTERS = 512
 """Below this the loss of an evaluation, even of the shortest run, would say nothing."""
@@ -185,71 +183,19 @@ class RunConfig(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _sizes_agree(self) -> Self:
+    def _fields_agree(self) -> Self:
         if self.model == "transformer":
-            self._check_transformer()
+            check_transformer(self)
         if self.model == "own":
-            self._check_own()
+            check_own(self)
         for name, field in type(self).model_fields.items():
-            read = self.model == "own" or self.model in models_that_read(
-                field
-            )  # an own one's constructor may ask for any
+            read = self.model == "own" or self.model in models_that_read(field)  # the constructor may ask for any
             if not read and getattr(self, name) != field.default:
                 raise ValueError(f"{name}={_shown(getattr(self, name))} does not apply to a {self.model} model")
-        if self.model == "mlp" and self.tied_embeddings and self.hidden_dim != self.embedding_dim:
-            raise ValueError(
-                f"tied_embeddings=true needs hidden_dim={self.hidden_dim} equal to embedding_dim={self.embedding_dim}"
-            )
-        if self.model == "mlp" and self.tied_embeddings and not self.layers and self.context_length > 1:
-            raise ValueError("tied_embeddings=true needs layers=1 or more: a head on the whole window is wider than C")
-        if self.activation_gain is not None and self.init != "kaiming":
-            raise ValueError(f"activation_gain={self.activation_gain} needs init=kaiming, not init={self.init}")
-        if self.adamw_lr is not None and self.optimizer != "muon":
-            remedy = f"under {self.optimizer}, set adamw_lr=none"
-            raise ValueError(f"adamw_lr={self.adamw_lr} needs optimizer=muon; {remedy}")
-        if self.optimizer == "muon" and (self.model != "transformer" or not self.layers):
-            raise ValueError("optimizer=muon needs a transformer with layers=1 or more, whose matrices it updates")
-        if self.warmup_steps >= self.steps > 1 and self.warmup_steps:
-            raise ValueError(f"warmup_steps={self.warmup_steps} must be below steps={self.steps}")
+        if self.model == "mlp":
+            check_mlp(self)
+        check_training(self)
         return self
-
-    def _check_transformer(self) -> None:
-        c, heads = self.embedding_dim, self.heads
-        if self.head_dim is None and c % heads:
-            raise ValueError(f"heads={heads} must divide embedding_dim={c}")
-        width = self.attention_width
-        if self.positions == "rotary" and (width // heads) % 2:
-            raise ValueError(f"positions=rotary needs an even head_dim, not {width // heads}")
-        if self.attention != "learned" and (self.qk_norm or self.positions == "rotary"):
-            turned = "qk_norm=true" if self.qk_norm else "positions=rotary"
-            raise ValueError(f"{turned} needs attention=learned: an even average has no queries and keys")
-        if self.norm_kind != "layer" and self.norm == "none":
-            raise ValueError(f"norm_kind={self.norm_kind} needs norm=pre or norm=post")
-        brought_back = width == c or self.output_projection
-        if not self.value_projection and width != c:
-            raise ValueError(
-                f"value_projection=false needs heads × head_dim = embedding_dim, got {heads} × {width // heads} ≠ {c}"
-            )
-        if self.layers > 1 and not brought_back:
-            raise ValueError(f"layers={self.layers} needs heads × head_dim = embedding_dim={c}, or output_projection")
-        if self.layers and self.residual and not brought_back:
-            raise ValueError(f"residual=true needs heads × head_dim = embedding_dim={c}, or output_projection")
-        widened = self.feed_forward_multiple > 1 and not self.output_projection
-        if self.layers and widened:
-            raise ValueError(
-                f"feed_forward_multiple={self.feed_forward_multiple} needs output_projection=true to return to C={c}"
-            )
-        if self.residual_scale != 1 and not self.output_projection:
-            raise ValueError(f"residual_scale={self.residual_scale} needs output_projection=true, which it scales")
-        if self.tied_embeddings and self.final_width != c:
-            raise ValueError(f"tied_embeddings=true needs a last layer of embedding_dim={c}, not {self.final_width}")
-
-    def _check_own(self) -> None:
-        if self.source_sha256 is None:
-            raise ValueError("model=own needs the file of a model: lab train FILE.py:CLASS")
-        fields = type(self).model_fields
-        if any(getattr(self, name) != fields[name].default for name in INIT_OF_LAYERS):
-            raise ValueError(f"{', '.join(INIT_OF_LAYERS)} do not apply to a model of one's own: it draws its weights")
 
     @property
     def attention_width(self) -> int:
