@@ -43,9 +43,10 @@ RUNS, POINTS, LIVE = 1000, 5000, 10
 SIZE = (160, 45)
 STAGES = ("bigram", "linear", "single-head", "multi-head", "feed-forward", "blocks", "residual", "layernorm")
 KEYS = (
-    "j", "j", "j", "space", "k", "k", "s", "s", "S", "S", "x", "x", "l", "l", "L", "L", "j", "G", "g", ">", "<", "=",
+    "j", "j", "j", "space", "k", "k", "s", "s", "S", "S", "x", "x", "l", "l", "L", "L", "j", "G", "g", ">", "<", "+",
     "=", "tab", "tab", "tab", "]", "[", "z", "z", "/", "r", "e", "s", "escape", "escape",
 )  # fmt: skip
+"""Each of them shows something: of one that does not, the next news of the trainers would be taken for its answer."""
 ROUNDS = 4
 MODES = "1245212452"
 STARTS = 5

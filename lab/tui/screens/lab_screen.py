@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from textual import on
+from textual import events, on
 
 from lab.tui.screens.taking_along import TakingAlong
 from lab.tui.theme import theme_colours
@@ -84,6 +84,14 @@ class LabScreen(TakingAlong):
         if not self._stale and self.is_whole:
             self.restore_once()
             self.show_app()
+
+    @on(events.ScreenResume)
+    def _keep_styles(self, event: events.ScreenResume) -> None:
+        """Textual would style every widget anew, at a first visit twice.
+
+        A theme that came meanwhile is the application's to see to, and classes and focus are seen to as they change.
+        """
+        event.refresh_styles = False
 
     def on_screen_resume(self) -> None:
         """Catches up with what has changed meanwhile."""

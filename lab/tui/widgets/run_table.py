@@ -68,6 +68,8 @@ class RunTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._heading_shown = ""
         self._rows: dict[str, tuple[tuple[object, ...], Strip]] = {}
         self._rows_key: tuple[object, ...] = ()
+        self._row_style = self._cursor_style = Style()
+        self._styles_changed = True
 
     # What is shown
 
@@ -201,6 +203,8 @@ class RunTable(ScrollView, can_focus=True, inherit_bindings=False):
         width = self._width
         if width != self._laid_out_for:  # the scrollbar has come or gone
             self._lay_out()
+        if self._styles_changed:
+            self._take_styles()
         if y == 0:
             return self._head(width)
         row = self._top + y - 1
@@ -225,7 +229,7 @@ class RunTable(ScrollView, can_focus=True, inherit_bindings=False):
         run, look = self._runs[row], self._look
         under_cursor = row == self._cursor
         seen = (
-            under_cursor and ("focused" if self.has_focus else "blurred"),
+            under_cursor and self._cursor_style,
             run.id in look.marks,
             look.places.get(run.id),
             look.times.get(run.id),
@@ -239,9 +243,7 @@ class RunTable(ScrollView, can_focus=True, inherit_bindings=False):
         return known[1]
 
     def _drawn(self, run: RunRow, under_cursor: bool, width: int) -> Strip:
-        style = self.rich_style
-        if under_cursor:
-            style += self.get_component_rich_style("datatable--cursor", partial=True)
+        style = self._cursor_style if under_cursor else self._row_style
         said = Text()
         for column, column_width in zip(self._columns, self._widths, strict=True):
             _append_cell(said, column.cell(run, self._look), column_width)
@@ -265,9 +267,18 @@ class RunTable(ScrollView, can_focus=True, inherit_bindings=False):
             self._rows.clear()
 
     def notify_style_update(self) -> None:
-        """Another theme: every row is drawn anew."""
+        """Its styles may be others; all of them are known when it is drawn."""
         super().notify_style_update()
-        self._rows.clear()
+        self._styles_changed = True
+
+    def _take_styles(self) -> None:
+        """Takes over the theme's styles, and those of the focus; rows that were drawn in others are drawn anew."""
+        self._styles_changed = False
+        style = self.rich_style
+        self._cursor_style = style + self.get_component_rich_style("datatable--cursor", partial=True)
+        if style != self._row_style:
+            self._row_style = style
+            self._rows.clear()
 
     def on_resize(self, event: events.Resize) -> None:
         """Gives the columns their new room."""
