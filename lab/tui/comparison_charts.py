@@ -43,8 +43,9 @@ class Drawing:
     band: BandKind = "interval"
 
 
+@lru_cache(maxsize=4)
 def x_axes_of(comparison: ComparisonView) -> tuple[str, ...]:
-    """What the compared runs can be drawn over."""
+    """What the compared runs can be drawn over; worked out once for a comparison, which is never changed."""
     runs = [run for group in comparison.groups for run in group.runs]
     own = [_factor(run, "chars") is not None for run in runs]
     known = {

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.content import Content
+from textual.visual import Visual
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -17,6 +21,12 @@ from lab.tui.comparisons import ComparisonView
 from lab.tui.shown import cells_csv
 from lab.tui.widgets.run_columns import STATUS_SIGNS, Look
 from lab.tui.widgets.safe_list import SafeList
+
+if TYPE_CHECKING:
+    from textual.css.styles import RulesMap
+    from textual.strip import Strip
+    from textual.style import Style
+    from textual.visual import RenderOptions
 
 UNFAIR = "!"
 OUTCOME_COLOURS: Mapping[str, str] = {
@@ -86,6 +96,29 @@ COLUMNS = (
 )  # fmt: skip
 
 
+class _Row(Visual):
+    """One line of a list, written when it is first seen: where hundreds of runs stand by themselves, most never are."""
+
+    def __init__(self, write: Callable[[], Text]) -> None:
+        self._write = write
+
+    @cached_property
+    def _content(self) -> Content:
+        return Content.from_rich_text(self._write())
+
+    def render_strips(self, width: int, height: int | None, style: Style, options: RenderOptions) -> list[Strip]:
+        """The line, cut where it is too wide."""
+        return self._content.render_strips(width, 1, style, options)
+
+    def get_optimal_width(self, rules: RulesMap, container_width: int) -> int:
+        """As wide as the list."""
+        return container_width
+
+    def get_height(self, rules: RulesMap, width: int) -> int:
+        """A line, which need not be written to be known."""
+        return 1
+
+
 class GroupTable(Vertical):
     """The groups, the best first, under a head; the cursor stays with its group."""
 
@@ -126,7 +159,8 @@ class GroupTable(Vertical):
         columns, label, verdict = _layout(comparison, width)
         self.query_one("#groups-head", Static).update(_head(columns, label, comparison, look))
         rows = self.rows
-        options = [_row(comparison, place, columns, (label, verdict), look) for place in range(len(comparison.groups))]
+        written = partial(_row, comparison, columns, (label, verdict), look)
+        options = [_Row(partial(written, place)) for place in range(len(comparison.groups))]
         if len(options) == rows.option_count:
             for place, option in enumerate(options):
                 rows.replace_option_prompt_at_index(place, option)
@@ -199,7 +233,7 @@ def _head(columns: list[GroupColumn], label: int, comparison: ComparisonView, lo
 
 
 def _row(
-    comparison: ComparisonView, place: int, columns: list[GroupColumn], widths: tuple[int, int], look: Look
+    comparison: ComparisonView, columns: list[GroupColumn], widths: tuple[int, int], look: Look, place: int
 ) -> Text:
     group, verdict = comparison.groups[place], comparison.verdicts[place]
     touched = {warning.touches for warning in comparison.warnings[place]}
