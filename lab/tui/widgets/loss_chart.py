@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from rich.segment import Segment
+from rich.style import Style
 from textual import events
 from textual.geometry import Size
 from textual.message import Message
@@ -56,6 +57,8 @@ class LossChart(Widget, can_focus=True):
         """Whether the mouse zooms and points on it: its x-axis is the one that the screen's zoom and cursor are on."""
         self._draws_soon = False
         self._strips: list[Strip] = []
+        self._style: Style | None = None
+        """That of the widget; None where it may be another one now."""
         self._drawn: tuple[object, ...] = ()
         self._drawer: Drawer | None = None
         self._frame: Frame | str = ""
@@ -168,16 +171,22 @@ class LossChart(Widget, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """One row of the drawing."""
         size = self.size
+        style = self._style = self._style or self.rich_style
         if not self._shown.key:
-            return Strip.blank(size.width, self.rich_style)
+            return Strip.blank(size.width, style)
         app = cast("LabApp", self.app)
-        drawn = (self._shown.key, size, app.theme, app.ascii_charts)
+        drawn = (self._shown.key, size, app.theme, app.ascii_charts, style)
         if drawn != self._drawn:
-            self._draw(size)
+            self._draw(size, style)
             self._drawn = drawn
         if y >= len(self._strips):
-            return Strip.blank(size.width, self.rich_style)
-        return self._strips[y].apply_style(self.rich_style)
+            return Strip.blank(size.width, style)
+        return self._strips[y]
+
+    def notify_style_update(self) -> None:
+        """Its style may be another one."""
+        super().notify_style_update()
+        self._style = None
 
     def _palette(self) -> Palette:
         from lab.tui.chart_content import Palette
@@ -194,7 +203,7 @@ class LossChart(Widget, can_focus=True):
             colour_system=None if app.no_color else app.console.color_system or "truecolor",
         )
 
-    def _draw(self, size: Size) -> None:
+    def _draw(self, size: Size, style: Style) -> None:
         from lab.tui.chart import Drawer
         from lab.tui.chart_frame import framed, said
 
@@ -203,4 +212,5 @@ class LossChart(Widget, can_focus=True):
         self._drawer = self._drawer or Drawer()
         frame = self._frame = framed(self._shown, palette, size.width, size.height)
         rows = said(frame, palette, *size) if isinstance(frame, str) else frame.rows(self._drawer.draw)
-        self._strips = [Strip(row or [Segment("")]).adjust_cell_length(size.width) for row in rows]
+        strips = (Strip(row or [Segment("")]).adjust_cell_length(size.width) for row in rows)
+        self._strips = [strip.apply_style(style) for strip in strips]
