@@ -21,13 +21,12 @@ def downsample(
         kept = np.unique([0, int(y.argmin()), int(y.argmax()), len(x) - 1])
         return x[kept], y[kept]
     column = np.clip(((x - first) / (last - first) * columns).astype(np.int64), 0, columns - 1)
-    begins = np.diff(column, prepend=-1) != 0
-    starts = np.flatnonzero(begins)
-    column = np.cumsum(begins) - 1  # empty columns left out
+    starts = np.flatnonzero(np.diff(column, prepend=-1))
+    counts = np.diff(starts, append=len(x))
     keep = np.zeros(len(x), dtype=bool)
     keep[[0, -1]] = True
     for extreme in (np.minimum.reduceat(y, starts), np.maximum.reduceat(y, starts)):
-        hits = np.flatnonzero(y == extreme[column])
+        hits = np.flatnonzero(y == np.repeat(extreme, counts))
         keep[hits[np.diff(column[hits], prepend=-1) != 0]] = True  # the first in each column
     return x[keep], y[keep]
 

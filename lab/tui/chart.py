@@ -68,9 +68,12 @@ class Axis:
     def transform(self, values: np.ndarray) -> np.ndarray:
         """Values as places along the axis; what a logarithmic axis cannot show becomes NaN."""
         values = np.asarray(values, dtype=float)
-        if not self.log:
-            return np.where(drawable(values), values, np.nan)
-        return np.log10(np.where(drawable(values) & (values > 0), values, np.nan))
+        known = drawable(values)
+        if self.log:
+            known &= values > 0
+        if not known.all():
+            values = np.where(known, values, np.nan)
+        return np.log10(values) if self.log else values
 
     def share(self, value: float) -> float:
         """How far along the axis a value stands: 0 at its low end, 1 at its high end; NaN where nowhere."""

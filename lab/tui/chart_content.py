@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from lab import text
@@ -27,6 +28,14 @@ class Line:
     """What stands before its value at the cursor; where a line has none, the labels stay at the ends."""
     key: str = ""
     """By which it is known again, so that only what has changed of it is drawn; else by its place."""
+
+    @cached_property
+    def points(self) -> tuple[np.ndarray, np.ndarray]:
+        """Those of its points that can be drawn on linear axes."""
+        from lab.tui.chart import drawable
+
+        keep = drawable(self.x) & drawable(self.y)
+        return (self.x, self.y) if keep.all() else (self.x[keep], self.y[keep])
 
 
 @dataclass(frozen=True, eq=False)

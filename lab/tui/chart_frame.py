@@ -171,8 +171,7 @@ class Frame:
             return
         count = len(self.labelled)
         for i, line in enumerate(self.labelled):
-            known = chart.drawable(line.x) & chart.drawable(line.y)
-            x, y = line.x[known], line.y[known]
+            x, y = line.points
             for turn in range(LETTERS if len(x) else 0):
                 place = self.x_axis.value((turn + (i + 0.5) / count) / LETTERS)
                 if x[0] <= place <= x[-1]:
@@ -252,10 +251,10 @@ class Frame:
 
     def _end_row(self, line: Line) -> int:
         """The row in which a line ends, or leaves what is shown."""
-        known = np.flatnonzero(chart.drawable(line.y) & chart.drawable(line.x))
-        if not len(known):
+        x, y = line.points
+        if not len(x):
             return self.rows_of_canvas - 1
-        end = float(np.interp(self.x_axis.high, line.x[known], line.y[known]))
+        end = float(np.interp(self.x_axis.high, x, y))
         row = self._row(end)
         return min(max(row, 0), self.rows_of_canvas - 1)
 
@@ -301,8 +300,8 @@ class Frame:
 
 def _lone_point(line: Line) -> list[Mark]:
     """A mark for a line of one point, which a dot alone would hardly show."""
-    known = np.flatnonzero(chart.drawable(line.x) & chart.drawable(line.y))
-    return [Mark("point", float(line.x[known[0]]), float(line.y[known[0]]), line.colour)] if len(known) == 1 else []
+    x, y = line.points
+    return [Mark("point", float(x[0]), float(y[0]), line.colour)] if len(x) == 1 else []
 
 
 def _place(x: float) -> str:

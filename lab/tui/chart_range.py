@@ -32,13 +32,13 @@ def axes(content: ChartContent) -> tuple[Axis, Axis] | None:
     if content.y_range is not None:
         return x_axis, Axis(*content.y_range, content.log_y)
     edges = [Line(band.x, edge, band.colour) for band in content.bands for edge in (band.low, band.high)]
-    lines = [(line, _known(line, content)) for line in [*content.all_lines, *edges]]
-    lines = [(line, keep) for line, keep in lines if keep.any()]
-    ranging = [pair for pair in lines if pair[0].in_range or content.whole_range] or lines
-    ranges = [_range(line.x[keep], line.y[keep], x_axis, content) for line, keep in ranging]
+    lines = [(line, *_points(line, content)) for line in [*content.all_lines, *edges]]
+    lines = [(line, x, y) for line, x, y in lines if len(x)]
+    ranging = [(x, y) for line, x, y in lines if line.in_range or content.whole_range] or [each[1:] for each in lines]
+    ranges = [_range(x, y, x_axis, content) for x, y in ranging]
     seen = [each for each in ranges if each is not None]
     if not seen:  # what is zoomed to lies beside all lines
-        seen = [(float(line.y[keep].min()), float(line.y[keep].max())) for line, keep in ranging]
+        seen = [(float(y.min()), float(y.max())) for _, y in ranging]
     y_low, y_high = min(low for low, _ in seen), max(high for _, high in seen)
     for reference in content.references:  # near enough to be worth the room
         if y_high < reference.y < y_high + 0.25 * (y_high - y_low):
@@ -50,7 +50,7 @@ def axes(content: ChartContent) -> tuple[Axis, Axis] | None:
 
 def whole_x_axis(content: ChartContent) -> Axis | None:
     """The x-axis when one has not zoomed; None where nothing can be drawn."""
-    xs = [line.x[keep] for line, keep in ((line, _known(line, content)) for line in content.all_lines) if keep.any()]
+    xs = [x for x, _ in (_points(line, content) for line in content.all_lines) if len(x)]
     if not xs:
         return None
     low = min(float(x.min()) for x in xs)
@@ -88,14 +88,14 @@ def _bounds(whole: Axis, start: float, span: float) -> tuple[float, float]:
     return whole.value(start), whole.value(start + span)
 
 
-def _known(line: Line, content: ChartContent) -> np.ndarray:
-    """Which points of a line can be drawn."""
-    keep = drawable(line.x) & drawable(line.y)
+def _points(line: Line, content: ChartContent) -> tuple[np.ndarray, np.ndarray]:
+    """The points of a line that can be drawn."""
+    x, y = line.points
     if content.log_x:
-        keep &= line.x > 0
+        x, y = x[x > 0], y[x > 0]
     if content.log_y:
-        keep &= line.y > 0
-    return keep
+        x, y = x[y > 0], y[y > 0]
+    return x, y
 
 
 def _range(x: np.ndarray, y: np.ndarray, x_axis: Axis, content: ChartContent) -> tuple[float, float] | None:
@@ -113,8 +113,16 @@ def _range(x: np.ndarray, y: np.ndarray, x_axis: Axis, content: ChartContent) ->
         return None
     if content.whole_range or len(y) < FEW:
         return float(y.min()), float(y.max())
-    low, high = np.percentile(y, [RARE, 100 - RARE])
+    low, high = _percentiles(y, RARE, 100 - RARE)
     return float(min(low, *last)), float(max(high, *last))
+
+
+def _percentiles(y: np.ndarray, *percents: float) -> np.ndarray:
+    """As `np.percentile` has them, which takes as long to find out what it is asked as to answer it."""
+    places = np.array(percents) / 100 * (len(y) - 1)
+    around = np.concatenate([np.floor(places), np.ceil(places)]).astype(np.int64)
+    around.sort()
+    return np.interp(places, around, np.partition(y, around)[around])
 
 
 def _padded(low: float, high: float, log: bool) -> tuple[float, float]:
