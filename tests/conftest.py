@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 from hypothesis import settings
@@ -28,14 +29,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--storm-seed", type=int, default=1, metavar="S", help="which storm; the same comes again")
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m full` chooses
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skips what was not asked for, or what this machine cannot run, and says why."""
+    _leave_one_look_each(items)
     if not config.getoption("--full"):
         _skip(items, "full", "takes long; runs with --full")
     if not config.getoption("--longest"):
         _skip(items, "longest", "takes very long; runs with --longest")
     if any(item.get_closest_marker("gpu") for item in items) and not _cuda():
         _skip(items, "gpu", "needs CUDA, which this machine lacks")
+
+
+def _leave_one_look_each(items: list[pytest.Item]) -> None:
+    """Of a test of the screen in several sizes or themes one runs always, here this and there that."""
+    looks: dict[tuple[str, str], list[pytest.Item]] = {}
+    for item in items:
+        parameters = dict(item.callspec.params) if hasattr(item, "callspec") else {}
+        if "tui" in item.path.parts and parameters.keys() & {"size", "theme"}:
+            rest = str({key: value for key, value in parameters.items() if key not in ("size", "theme")})
+            looks.setdefault((item.nodeid.partition("[")[0], rest), []).append(item)
+    for (name, rest), alike in looks.items():
+        kept = crc32(f"{name} {rest}".encode()) % len(alike)
+        for item in (*alike[:kept], *alike[kept + 1 :]):
+            item.add_marker(pytest.mark.full)
 
 
 def _skip(items: list[pytest.Item], marker: str, reason: str) -> None:

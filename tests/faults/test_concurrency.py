@@ -149,6 +149,7 @@ def held(database: Path) -> Iterator[None]:
         other.communicate("go on\n", timeout=60)
 
 
+@pytest.mark.full
 def test_a_lock_that_outlasts_every_patience_is_waited_for(alone: Laboratory) -> None:
     """Connections give up after a moment here; who trains asks again, for ten times as long."""
     trained_beside_a_lock(alone, seconds=2.0, LAB_TEST_BUSY_SECONDS="0.2")

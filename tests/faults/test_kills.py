@@ -52,6 +52,7 @@ def test_a_trainer_killed_in_mid_run_is_replaced_and_nothing_differs(
     assert_same(shared.store, run_id, undisturbed)
 
 
+@pytest.mark.full
 def test_a_trainer_killed_before_its_first_checkpoint_starts_over(shared: Laboratory, worker: psutil.Process) -> None:
     first = shared.add(**BARE_RUN)
     shared.wait_for(first, "finished")
@@ -64,6 +65,7 @@ def test_a_trainer_killed_before_its_first_checkpoint_starts_over(shared: Labora
     assert_same(shared.store, killed, left_behind(shared.store, first))
 
 
+@pytest.mark.full
 def test_a_trainer_that_hangs_is_killed_and_replaced(
     shared: Laboratory, worker: psutil.Process, undisturbed: dict[str, Any]
 ) -> None:
@@ -158,6 +160,7 @@ def test_a_killed_fork_server_is_no_failure_of_its_runs(alone: Laboratory) -> No
     assert "its fork server was killed" in alone.log(run_id)
 
 
+@pytest.mark.full
 def test_a_worker_told_to_end_puts_its_runs_back_at_the_head_of_the_queue(
     alone: Laboratory, undisturbed: dict[str, Any]
 ) -> None:
@@ -175,6 +178,7 @@ def test_a_worker_told_to_end_puts_its_runs_back_at_the_head_of_the_queue(
     alone.wait_for(waits, "finished")
 
 
+@pytest.mark.full
 def test_a_worker_in_a_terminal_that_closes_ends_orderly(alone: Laboratory) -> None:
     run_id = alone.add(**RUN | {"steps": 100_000})
     process, terminal = in_a_terminal("worker", "--db", str(alone.path))
@@ -213,6 +217,7 @@ def the_run(alone: Laboratory) -> str:
     return run.id
 
 
+@pytest.mark.full
 def test_an_interrupted_command_pauses_its_run_and_the_worker_finishes_it(
     shared: Laboratory, worker: psutil.Process, undisturbed: dict[str, Any]
 ) -> None:
@@ -230,6 +235,7 @@ def test_an_interrupted_command_pauses_its_run_and_the_worker_finishes_it(
     assert_same(shared.store, run_id, undisturbed)
 
 
+@pytest.mark.full
 def test_a_killed_commands_run_is_paused_and_can_be_resumed(
     shared: Laboratory, worker: psutil.Process, undisturbed: dict[str, Any]
 ) -> None:
@@ -244,6 +250,7 @@ def test_a_killed_commands_run_is_paused_and_can_be_resumed(
     assert_same(shared.store, run_id, undisturbed)
 
 
+@pytest.mark.full
 def test_closing_the_terminal_pauses_the_foreground_run(alone: Laboratory) -> None:
     process, terminal = in_a_terminal(*train_in_foreground(alone))
     run_id = the_run(alone)

@@ -29,9 +29,13 @@ def worker(shared: Laboratory) -> Iterator[psutil.Process]:
 @pytest.mark.parametrize(
     ("seed", "reason", "written"),
     [
-        pytest.param(101, "RuntimeError: [enforce fail", "can't allocate memory", id="out of memory"),
+        pytest.param(
+            101, "RuntimeError: [enforce fail", "can't allocate memory", id="out of memory", marks=pytest.mark.full
+        ),
         pytest.param(102, "the trainer died (signal SIGKILL)", "", id="killed by the kernel", marks=pytest.mark.full),
-        pytest.param(103, "the trainer died (signal SIGSEGV)", "misbehaving.py", id="segmentation fault"),
+        pytest.param(
+            103, "the trainer died (signal SIGSEGV)", "misbehaving.py", id="segmentation fault", marks=pytest.mark.full
+        ),
         pytest.param(106, "ValueError: the model has had enough", "and says so in two lines", id="exception"),
         pytest.param(107, "the trainer died (exit status 7)", "", id="exit", marks=pytest.mark.full),
     ],

@@ -83,6 +83,7 @@ def assert_sound(store: RunStore) -> None:
 # By a limit on file sizes: what SQLite and the writing of checkpoints then meet are real errors of the system's
 
 
+@pytest.mark.full
 def test_a_trainer_that_cannot_write_pauses_with_the_reason_and_its_run_goes_on(
     shared: Laboratory, worker: psutil.Process, undisturbed: dict[str, Any]
 ) -> None:
@@ -119,6 +120,7 @@ def test_where_not_even_the_reason_can_be_written_the_worker_waits_until_it_can(
     assert_sound(alone.store)
 
 
+@pytest.mark.full
 def test_a_checkpoint_that_does_not_fit_pauses_a_foreground_run_in_one_line(alone: Laboratory) -> None:
     arguments = ["train", "residual", "--dataset", str(alone.text), "--db", str(alone.path), "--steps", "40"]
     arguments += ["--set", "eval_every=20", "--set", "embedding_dim=192", "--set", "batch_size=2"]
@@ -146,6 +148,7 @@ def test_a_checkpoint_that_does_not_fit_pauses_a_foreground_run_in_one_line(alon
 # On a disk that is really full
 
 
+@pytest.mark.full
 def test_on_a_full_disk_a_queued_run_waits_with_the_reason_and_goes_on_when_there_is_room(
     small_disk: Path, undisturbed: dict[str, Any]
 ) -> None:

@@ -36,6 +36,7 @@ def undisturbed(shared: Laboratory) -> dict[str, Any]:
     return left_behind(shared.store, run_id)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("first_awake", [pytest.param("trainer", marks=pytest.mark.full), "worker"])
 def test_a_machine_that_slept_takes_no_trainer_for_dead(
     shared: Laboratory, undisturbed: dict[str, Any], first_awake: str
@@ -57,6 +58,7 @@ def test_a_machine_that_slept_takes_no_trainer_for_dead(
     assert_same(shared.store, run_id, undisturbed)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "jump", [pytest.param(-5 * HOURS, id="back"), pytest.param(5 * HOURS, id="ahead", marks=pytest.mark.full)]
 )

@@ -187,6 +187,7 @@ async def test_a_folded_field_and_the_changes_say_the_same(database: Path) -> No
         await until(pilot, lambda: not composer.query_one("#group-model").query("#set-heads"))
 
 
+@pytest.mark.full
 async def test_a_grid_of_thousands_is_asked_about_and_one_of_billions_refused(database: Path) -> None:
     app = lab_app(database)
     async with app.run_test(size=(160, 45)) as pilot:

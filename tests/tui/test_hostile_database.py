@@ -50,6 +50,7 @@ async def look_everywhere(database: Path, size: tuple[int, int]) -> list[str]:
     return seen
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("size", [(160, 45), pytest.param((80, 24), marks=pytest.mark.full)])
 async def test_no_mode_lets_a_control_character_through(size: tuple[int, int], database: Path) -> None:
     poison(database)

@@ -83,6 +83,7 @@ async def test_a_stage_is_composed(database: Path) -> None:
         assert app.screen.draft.stage == "feed-forward"
 
 
+@pytest.mark.full
 async def test_an_experiment_is_queued_once_it_is_said_how_large_it_is(
     database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

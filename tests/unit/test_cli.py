@@ -252,6 +252,7 @@ def test_ladder_trains_rungs_in_the_background_and_trains_none_again(
     assert worker_pid(database) is None
 
 
+@pytest.mark.full
 def test_ladder_takes_up_what_was_paused(lab: Lab, database: Path, worker_ends: None) -> None:
     lab("queue", "add", "bigram", "--dataset", "prose.txt", "--steps", "300")
     lab("queue", "pause", "bigram-1")
@@ -282,6 +283,7 @@ def test_the_queue_is_added_to_listed_and_put_in_another_order(lab: Lab) -> None
     assert stored("linear-1").status == "cancelled"
 
 
+@pytest.mark.full
 def test_the_whole_queue_is_paused_and_goes_on(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     lab("queue", "add", "bigram", "--dataset", "prose.txt", "--steps", "20")
     lab("queue", "pause")

@@ -332,6 +332,7 @@ def test_numbers_that_are_none_are_drawn_as_nothing() -> None:
 # What the shipped datasets show
 
 
+@pytest.mark.full
 def test_knock_outs_say_of_skips_and_norms_what_retraining_says(tmp_path: Path) -> None:
     """The ladder that comes with lab: residual against blocks, layernorm against residual, and with each removed."""
     database = Path(shutil.copytree(packaged_folder("data") / "demo", tmp_path / "demo")) / "demo.db"

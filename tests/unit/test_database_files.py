@@ -154,6 +154,7 @@ def make_a_run(path: str, barrier_folder: str, number: int) -> str:
     return run.id
 
 
+@pytest.mark.full
 def test_several_processes_may_make_a_database_at_once(tmp_path: Path) -> None:
     with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
         for trial in range(6):

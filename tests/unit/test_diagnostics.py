@@ -63,7 +63,11 @@ def assert_trained_the_same(config: RunConfig, dataset: Dataset, folder: Path) -
     return looked_at.recorder
 
 
-@pytest.mark.parametrize("settings", [{}, {"optimizer": "sgd", "lr": 0.1}], ids=["as shipped", "SGD"])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, pytest.param({"optimizer": "sgd", "lr": 0.1}, marks=pytest.mark.full)],
+    ids=["as shipped", "SGD"],
+)
 @pytest.mark.parametrize("stage", TINY)
 def test_no_trained_bit_changes(
     stage: str, settings: dict[str, Any], prose: Dataset, few_names: Dataset, tmp_path: Path
@@ -73,6 +77,7 @@ def test_no_trained_bit_changes(
     assert_trained_the_same(tiny_config(stage, dataset, **settings, **alone), dataset, tmp_path)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("stage", "settings"),
     [

@@ -81,7 +81,7 @@ def test_gradients_do_not_add_up_over_steps(prose: Dataset) -> None:
         assert torch.equal(parameter.grad, first[name]), name
 
 
-@pytest.mark.parametrize("kind", ["stream", "words"])
+@pytest.mark.parametrize("kind", ["stream", pytest.param("words", marks=pytest.mark.full)])
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_run_is_that_of_autograd(prose: Dataset, few_names: Dataset, tmp_path: Path, stage: str, kind: str) -> None:
     dataset = {"stream": prose, "words": few_names}[kind]

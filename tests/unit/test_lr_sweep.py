@@ -211,6 +211,7 @@ def trained(store: RunStore, request: SweepRequest) -> str:
     return run.id
 
 
+@pytest.mark.full
 def test_a_sweep_goes_through_the_queue_and_is_kept_with_its_reading(
     store: RunStore, request_sweep: SweepRequest
 ) -> None:

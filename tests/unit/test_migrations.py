@@ -219,6 +219,7 @@ def migrate_together(path: str, barrier: str, number: int) -> None:
     migrate_to_two(Path(path), {1: add_colour})
 
 
+@pytest.mark.full
 def test_processes_that_open_an_old_database_at_once_migrate_it_once(old_database: Path, tmp_path: Path) -> None:
     barrier = tmp_path / "barrier"
     barrier.mkdir()

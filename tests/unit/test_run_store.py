@@ -292,6 +292,7 @@ def record_and_claim(path: str, worker: int, runs: int) -> list[tuple[str, int]]
     return mine
 
 
+@pytest.mark.full
 def test_several_processes_add_claim_and_record_at_once_and_nothing_is_doubled_or_lost(database_path: Path) -> None:
     workers, runs = 4, 6
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
