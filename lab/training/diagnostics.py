@@ -25,8 +25,8 @@ from lab.training.device import Resources
 
 VALUES_LOOKED_AT = 4096
 """Of a larger tensor so many values are looked at, evenly spaced, always the same ones."""
-ENTROPY_EXAMPLES = 8
-"""Examples of a batch whose attention is computed once more, for its entropy."""
+ENTROPY_POSITIONS = 128
+"""Positions of a batch whose attention is computed once more, for its entropy; of two examples where they are long."""
 
 
 @dataclass(frozen=True)
@@ -153,13 +153,12 @@ def _keep_entropy(entropies: list[_Look], name: str) -> Callable[..., None]:
 
     @torch.no_grad()
     def keep(module: MultiHeadAttention, inputs: tuple[Tensor, ...], _output: Tensor) -> None:
-        x = inputs[0][:ENTROPY_EXAMPLES]
+        t = inputs[0].shape[1]
+        x = inputs[0][: max(2, ENTROPY_POSITIONS // t)]
         query, key, _ = module.read(x)
-        if query is None or key is None:
+        if query is None or key is None or t == 1:
             return
-        t, first = x.shape[1], int(module.is_causal)  # under the mask, the first position sees itself alone
-        if t == 1:
-            return
+        first = int(module.is_causal)  # under the mask, the first position sees itself alone
         entropy = torch.special.entr(module.weights(query, key, t).float()).sum(dim=-1)  # (B, nh, T, T) -> (B, nh, T)
         largest = module.visible[first:t, :t].sum(dim=-1).log()  # (T')
         share = (entropy[..., first:] / largest).transpose(0, 1).flatten(1)  # (nh, B × T')
