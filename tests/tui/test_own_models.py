@@ -79,6 +79,7 @@ async def test_it_is_composed_by_file_and_class_and_queueing_it_lets_it_be_run(
         stages = composer.query_one("#stages", OptionList)
         stages.highlighted = len(stages.options) - 1
         await until(pilot, lambda: "name a file and the class in it" in on_screen(app))
+        assert "context_length" not in on_screen(app), "nothing is known of it yet"
         await pilot.press("enter", *"mine.py:Mime")
         await until(pilot, lambda: "did you mean 'Mine'?" in composer.checked.errors.get("model", ""))
         assert composer.query_one("#error-model").display

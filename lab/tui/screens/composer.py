@@ -198,8 +198,8 @@ class ComposerScreen(Window[str]):
     def _know_model(self) -> None:
         """Takes up the rung, or the model that a run has kept; a file that is named is read with the next check."""
         self.query_one("#row-model").display = self.draft.stage == OWN
-        if self.draft.stage != OWN or self.draft.is_kept:
-            self._suggester.model = self.draft.named_model()
+        known = self.draft.stage != OWN or self.draft.is_kept
+        self._suggester.model = self.draft.named_model() if known else None
 
     @property
     def model(self) -> NamedModel | None:
@@ -224,6 +224,7 @@ class ComposerScreen(Window[str]):
 
     async def _show_groups(self) -> None:
         """Has the groups show what is typed now, and what was wrong when it was last checked."""
+        self.query_one("#groups").display = self.model is not None
         if self.model is None:
             return
         usual, (typed, _) = usual_values(self.model), typed_settings(self.draft.change)
@@ -286,9 +287,8 @@ class ComposerScreen(Window[str]):
         return plan.to_queue(again=self.again)
 
     def _show_placeholders(self) -> None:
-        if self.model is not None:
-            for name, placeholder in placeholders(self.model).items():
-                self.query_one(f"#field-{name}", Input).placeholder = placeholder
+        for name, placeholder in placeholders(self.model).items():
+            self.query_one(f"#field-{name}", Input).placeholder = placeholder
 
     # What it comes to
 
