@@ -340,6 +340,7 @@ def test_an_experiment_names_it_by_a_file_beside_its_own_and_trains_it_once_it_i
     store = RunStore.open(database)
     combinations = ("linear/lr=0.01", "linear/lr=0.2", "Mine/lr=0.01")
     assert {run.name for run in store.runs()} == {f"{name}/seed={seed}" for name in combinations for seed in (1, 2)}
+    assert {run.error for run in store.runs()} == {None}
     assert {run.status for run in store.runs()} == {"finished"}
     assert (tmp_path / "ran").exists()
     again = lab(database, "queue", "add", "-f", str(file), "--dry-run", "--json")
