@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, get_args
 
 from lab.errors import ConfigError, DatasetError, GridTooLargeError, LabError, UsageError
 from lab.text import literal, plural, shown_value
-from lab.tui.widgets.run_columns import config_changes
+from lab.tui.config_changes import config_changes
 
 if TYPE_CHECKING:
     from lab.config.experiment import Experiment

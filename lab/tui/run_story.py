@@ -10,9 +10,10 @@ from rich.text import Text
 
 from lab import text
 from lab.config.ladder import STAGES_BY_NAME
+from lab.tui.config_changes import changes_text
 from lab.tui.run_charts import last_value, rate_at, short_number, short_rate
 from lab.tui.snapshot import Curve, Snapshot
-from lab.tui.widgets.run_columns import Look, changes_text, status_text
+from lab.tui.widgets.run_columns import Look, status_text
 
 if TYPE_CHECKING:
     from lab.store.run_store import RunRow, SampleRow

@@ -101,7 +101,7 @@ def command_of(run: RunRow) -> str:
     """The command that trains such a run in the foreground; empty where its stage is not one of lab's."""
     from lab.config.ladder import STAGES_BY_NAME
     from lab.errors import ConfigError
-    from lab.tui.widgets.run_columns import config_changes
+    from lab.tui.config_changes import config_changes
 
     stage = STAGES_BY_NAME.get(run.stage)
     try:

@@ -16,9 +16,10 @@ from textual.widgets.option_list import Option
 from lab import text
 from lab.analysis.run_filter import RunFilter, parse_filter
 from lab.errors import LabError
+from lab.tui.config_changes import changes_text
 from lab.tui.screens.window import Window
 from lab.tui.theme import theme_colours
-from lab.tui.widgets.run_columns import Look, changes_text
+from lab.tui.widgets.run_columns import Look
 from lab.tui.widgets.safe_list import SafeList
 
 if TYPE_CHECKING:

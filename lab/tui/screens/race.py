@@ -17,6 +17,7 @@ from lab.tui.actions import Situation, bindings, footer_actions
 from lab.tui.chart_options import ChartOptions
 from lab.tui.comparison_charts import Drawing, overlay, step_at
 from lab.tui.comparisons import BY_RUN, VAL, CompareWanted, ComparisonView
+from lab.tui.config_changes import changes_text
 from lab.tui.screens.chart_actions import ChartActions
 from lab.tui.screens.queue_actions import QueueActions
 from lab.tui.shown import Shown, of_run, of_text
@@ -25,7 +26,7 @@ from lab.tui.theme import theme_colours
 from lab.tui.widgets.bars import KeyBar, StatusBar
 from lab.tui.widgets.compare_pages import samples_remark, samples_text
 from lab.tui.widgets.loss_chart import LossChart
-from lab.tui.widgets.run_columns import Look, changes_text, status_text
+from lab.tui.widgets.run_columns import Look, status_text
 from lab.tui.widgets.text_pane import TextPane
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from textual.widgets import Static
 
 from lab.tui.actions import Situation, bindings, footer_actions
 from lab.tui.chart_options import ChartOptions, chart_key
+from lab.tui.config_changes import config_changes
 from lab.tui.lineage import with_ancestors
 from lab.tui.screens.chart_actions import ChartActions, restored_options
 from lab.tui.screens.run_actions import RunActions
@@ -28,7 +29,7 @@ from lab.tui.widgets.empty_state import EmptyState
 from lab.tui.widgets.filter_bar import FilterBar
 from lab.tui.widgets.loss_chart import LossChart
 from lab.tui.widgets.question_line import QuestionLine
-from lab.tui.widgets.run_columns import STATUS_SIGNS, Look, WaitingTime, all_columns, column_of, config_changes, ordered
+from lab.tui.widgets.run_columns import STATUS_SIGNS, Look, WaitingTime, all_columns, column_of, ordered
 from lab.tui.widgets.run_table import RunTable
 from lab.tui.widgets.waiting_times import waiting_times
 

@@ -13,8 +13,9 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from lab import text
+from lab.tui.config_changes import config_changes
 from lab.tui.snapshot import Detail
-from lab.tui.widgets.run_columns import Look, config_changes, shown_value, status_text
+from lab.tui.widgets.run_columns import Look, shown_value, status_text
 
 if TYPE_CHECKING:
     from lab.store.run_store import EventRow, RunRow
