@@ -71,11 +71,8 @@ class SampleScreen(SampleChoices):
 
     def on_mount(self) -> None:
         """Follows what is read."""
-        self.note_composed()
         self._ticks = self.set_interval(1 / REDRAWS_A_SECOND, self._take_in, pause=True)
-        for name in ("snapshot", "loaded", "problem", "worker"):
-            self.watch(self.app, name, self._app_changed)
-        self.app.theme_changed_signal.subscribe(self, lambda _: self.show())
+        self.follow()
         self.show_pages()
 
     def on_screen_resume(self) -> None:
