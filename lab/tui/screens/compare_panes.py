@@ -51,7 +51,7 @@ class ComparePanes(CompareActions):
         alone = self.single or self.zoomed
         self.show_size()
         self.set_class(self.single and not empty, "-single")
-        self.set_class(alone, "-alone")
+        self.set_alone(PANES, alone)
         shown = {pane: not empty and (not alone or pane == self.pane) for pane in PANES}
         shown |= {"nothing-marked": empty, "below": shown["charts"] or shown["beside"]}
         shown |= {name: kind == self.kind for name, kind in KINDS_BY_ID.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -115,6 +115,14 @@ class LabScreen(TakingAlong):
         """Says so where the window is too small."""
         width, height = self.app.size
         self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "-tiny")
+
+    def set_alone(self, panes: Iterable[str], alone: bool) -> None:
+        """Gives panes the class of one that fills the screen; they alone are styled by it, not what they hold."""
+        widgets = [self.query_one(f"#{pane}") for pane in panes]
+        changed = [widget for widget in widgets if widget.has_class("-alone") != alone]
+        for widget in changed:
+            widget.set_class(alone, "-alone", update=False)
+        self.app.stylesheet.update_nodes(changed)
 
     def look_of_app(self) -> Look:
         """What the cells of every table depend on."""

@@ -278,8 +278,7 @@ class RunsScreen(RunActions, TableActions, ChartActions):
         shown["below"] = shown["chart"] or shown["detail"]
         for name, is_shown in shown.items():
             self.query_one(f"#{name}").display = is_shown
-        for pane in PANES:  # each by itself: a class of the screen has all that it holds styled anew
-            self.query_one(f"#{pane}").set_class(alone, "-alone")
+        self.set_alone(PANES, alone)
 
     def on_resize(self, event: events.Resize) -> None:
         """Panes come and go with the room there is."""
