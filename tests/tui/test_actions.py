@@ -519,9 +519,11 @@ async def _lr_finder(pilot: Any, screen: Any, database: Path) -> None:
     store.close()
     finder = await in_finder(pilot)
     await until(pilot, lambda: finder.rate)
-    await pilot.press("right", "enter")
+    await pilot.press("right")
+    rate = finder.rate
+    await pilot.press("enter")
     await until(pilot, lambda: isinstance(pilot.app.screen, ComposerScreen) and pilot.app.screen.checked)
-    assert pilot.app.screen.draft.change == f"lr={finder.rate:.2g}"
+    assert pilot.app.screen.draft.change == f"lr={rate:.2g}"
     await pilot.press("escape", "n")
     await until(pilot, lambda: isinstance(pilot.app.screen, SweepComposerScreen))
     await pilot.press("escape", "2")
