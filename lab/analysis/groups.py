@@ -32,6 +32,8 @@ class Comparable(Protocol):
     @property
     def name(self) -> str: ...
     @property
+    def experiment(self) -> str | None: ...
+    @property
     def stage(self) -> str: ...
     @property
     def dataset(self) -> str: ...
@@ -166,7 +168,8 @@ def _labels(members: Sequence[Sequence[Comparable]]) -> list[str]:
 
 
 def _called(runs: Sequence[Comparable]) -> str:
-    """The name of an experiment's variant, which its runs bear with their seeds; "" where they bear none."""
+    """The name of an experiment's variant, which its runs bear, with their seeds where there are several; else ""."""
     names = {run.name.removesuffix(f"/seed={run.seed}") for run in runs}
     [name, *others] = names
-    return "" if others or "=" in name or any(run.name == name for run in runs) else name
+    unnamed = any(run.name == name and not run.experiment for run in runs)
+    return "" if others or "=" in name or unnamed else name

@@ -31,6 +31,7 @@ class MadeRun:
     own_settings: dict[str, Any] | None = None
     id: str = field(default_factory=lambda: f"r{next(_ids):05}")
     name: str = "made"
+    experiment: str | None = None
 
     @property
     def settings(self) -> dict[str, Any]:

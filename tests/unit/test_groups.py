@@ -41,6 +41,8 @@ def test_variants_of_an_experiment_keep_their_names() -> None:
     shallow, deep = called("shallow", {"layers": 2}), called("deep", {})
     assert [group.label for group in group_runs(shallow + deep)] == ["shallow", "deep"]
     assert [group.label for group in group_runs(shallow + made("blocks", LOSSES))] == ["layers=2", "layers=3"]
+    single = [replace(run, name="shallow", experiment="depth") for run in made("blocks", {1: 2.3}, {"layers": 2})]
+    assert [group.label for group in group_runs(single + deep)] == ["shallow", "deep"]
     by_settings = called("blocks/layers=2", {"layers": 2}) + called("blocks/layers=3", {})
     assert [group.label for group in group_runs(by_settings)] == ["layers=2", "layers=3"]
 
