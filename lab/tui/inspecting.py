@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from lab.store.run_store import CheckpointRow
 
 PAGES_KEPT = 64
+SECONDS_UNTIL_TOLD = 3.0
+"""Of work, before it is told how long the rest will take."""
 COMPARING = ("loss-map",)
 """Views that set two models against each other on one page; of the others two pages stand side by side."""
 _SECOND_MODEL = ("other", "other_checkpoint")
@@ -36,6 +39,19 @@ class Inspecting(Asked):
     key: PageKey
     page: Page | None = None
     progress: tuple[int, int] = (0, 0)
+    began: tuple[float, int] | None = None
+    """When the first of it was told, and how much had been done by then."""
+
+    @property
+    def seconds_left(self) -> float | None:
+        """By how fast it has been so far; None until that can be told."""
+        if self.began is None:
+            return None
+        since, first = self.began
+        (done, total), taken = self.progress, time.monotonic() - since
+        if taken < SECONDS_UNTIL_TOLD or done <= first:
+            return None
+        return taken / (done - first) * (total - done)
 
     def send(self, client: InferenceClient, listener: Listener) -> int:
         """Asks for the page."""
@@ -47,6 +63,7 @@ class Inspecting(Asked):
             self.page = value
         elif isinstance(value, tuple):
             self.progress = value
+            self.began = self.began or (time.monotonic(), value[0])
 
 
 class KeptPages:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -170,7 +171,11 @@ async def test_what_goes_wrong_is_one_line_with_what_to_do(stored: Path, size: t
 
 
 @BOTH
-async def test_long_work_shows_how_far_it_is_and_can_be_stopped(stored: Path, size: tuple[int, int]) -> None:
+async def test_long_work_shows_how_far_it_is_and_can_be_stopped(
+    stored: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("lab.tui.inspecting.time", SimpleNamespace(monotonic=lambda: clock[0]))
     app, client = sample_app(stored)
     async with app.run_test(size=size) as pilot:
         screen = await in_inspect(pilot)
@@ -181,6 +186,10 @@ async def test_long_work_shows_how_far_it_is_and_can_be_stopped(stored: Path, si
         listener.started()
         listener.progress(3, 12)
         await until(pilot, lambda: "3 of 12" in on_screen(app))
+        assert " left" not in on_screen(app)
+        clock[0] += 60.0
+        listener.progress(6, 12)
+        await until(pilot, lambda: "6 of 12 · 2m left" in on_screen(app))
         await pilot.press("escape")
         assert client.cancelled[-1] == 20_000 + len(client.inspected)
         await until(pilot, lambda: "stopped · r begins again" in on_screen(app))

@@ -330,5 +330,7 @@ def _said_progress(asked: Inspecting, look: Look) -> Text:
     said.append(filled, look.colour("primary"))
     said.append(left, look.colour("border"))
     said.append(f" {done:,} of {total:,}", muted)
+    if asked.seconds_left is not None:
+        said.append(f" · {text.duration(asked.seconds_left)} left", muted)
     said.append("   esc stops it", muted)
     return said
