@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from processes import Laboratory, assert_same, eventually, lab, laboratory, left_behind, trainers
+from processes import Laboratory, assert_same, eventually, lab, left_behind, trainers
 
 from lab.store import lifecycle
 from tests.tui.terminals import lab_in_terminal
@@ -19,12 +18,6 @@ from tests.tui.terminals import lab_in_terminal
 RUN = {"steps": 800, "eval_every": 50, "dropout": 0.1, "schedule": "cosine", "warmup_steps": 100}
 HOURS = 3600.0
 STALL_SECONDS = 4.0
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
-    """A database for all of them."""
-    yield from laboratory(tmp_path_factory.mktemp("time"))
 
 
 @pytest.fixture(scope="module")
