@@ -39,6 +39,7 @@ BARE_RUN = RUN | {"eval_every": 800, "seed": 2}
 # A trainer
 
 
+@pytest.mark.full
 def test_a_trainer_killed_in_mid_run_is_replaced_and_nothing_differs(
     shared: Laboratory, worker: psutil.Process, undisturbed: dict[str, Any]
 ) -> None:
