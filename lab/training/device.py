@@ -88,7 +88,7 @@ def resolve(config: RunConfig, build: Callable[[], nn.Module], parameters: int, 
 
 @cache
 def imitates_bf16(device_type: str) -> bool:
-    """Whether bf16 is no arithmetic of this processor's, so that computing in it takes ten times as long as in fp32."""
+    """Whether bf16 is no arithmetic of this processor's, so that computing in it takes many times as long."""
     return device_type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
