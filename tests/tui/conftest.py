@@ -7,13 +7,17 @@ from pathlib import Path
 
 import pytest
 from textual import _wait
-from tui_helpers import make_database
+from textual.pilot import Pilot
+from tui_helpers import at_rest, make_database
 
 from lab.inference.client import InferenceClient, Listener
 from lab.inference.protocol import SpeedRequest
 from lab.queue import requests
 from lab.store.run_store import RunStore
 from lab.tui import reader
+
+MOST_TURNS = 40
+"""After so many, a screen is taken for one that never rests."""
 
 
 @pytest.fixture(scope="session")
@@ -86,3 +90,23 @@ def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_wait, "SLEEP_GRANULARITY", 0.005)
     monkeypatch.setattr(_wait, "SLEEP_IDLE", 0.001)
     monkeypatch.setattr(reader, "POLL_SECONDS", 0.05)
+
+
+@pytest.fixture(autouse=True)
+def comes_to_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a key and after a pause, what is on the screen is laid out and painted, however busy the machine is.
+
+    The pilot itself takes a processor that does little for a screen at rest.
+    """
+    handled = Pilot._wait_for_screen
+
+    async def wait(self: Pilot[object], timeout: float = 30.0) -> bool:
+        heard = await handled(self, timeout)
+        for _ in range(MOST_TURNS):
+            if not heard or at_rest(self.app):
+                break
+            self.app.screen._on_timer_update()
+            heard = await handled(self, timeout)
+        return heard
+
+    monkeypatch.setattr(Pilot, "_wait_for_screen", wait)

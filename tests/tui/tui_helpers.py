@@ -97,6 +97,17 @@ async def until(pilot: Any, condition: Callable[[], object], seconds: float = 40
     await pilot.pause()
 
 
+def at_rest(app: LabApp) -> bool:
+    """Whether nothing waits to be heard, laid out or painted by what is on the screen."""
+    screen = app.screen
+    if screen._layout_required or screen._scroll_required or screen._dirty_widgets or screen._callbacks:
+        return False
+    widgets = screen.walk_children(with_self=True)
+    return not app.message_queue_size and not any(
+        widget.message_queue_size or widget._layout_required or widget._repaint_required for widget in widgets
+    )
+
+
 async def opened(pilot: Any) -> Any:
     """Waits until the runs are on the screen, with what is wanted of the one under the cursor; returns the screen."""
     app = pilot.app
