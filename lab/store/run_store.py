@@ -68,11 +68,23 @@ class RunStore:
 
     # Reading
 
-    def runs(self, *, trashed: bool = False) -> list[RunRow]:
-        """Every run, oldest first; with `trashed` those in the trash instead."""
+    def runs(self, *, trashed: bool = False, kept: KeptRuns | None = None) -> list[RunRow]:
+        """Every run, oldest first; with `trashed` those in the trash instead.
+
+        One that is as it was in `kept` is the same object; `kept` then holds what was read now.
+        """
         condition = run_table.c.trashed_at.is_not(None) if trashed else run_table.c.trashed_at.is_(None)
+        query = sa.select(*_RUN_COLUMNS).where(condition).order_by(run_table.c.id)
         with self.database.reader.connect() as connection:
-            return run_rows(connection, sa.select(run_table).where(condition).order_by(run_table.c.id))
+            if kept is None:
+                return run_rows(connection, query)
+            rows = connection.execute(query).all()
+        before = kept.copy()
+        kept.clear()
+        for row in rows:
+            known = before.get(row[0])
+            kept[row[0]] = known if known is not None and known[0] == row else (row, RunRow(*row))
+        return [run for _, run in kept.values()]
 
     def run(self, run_id: str) -> RunRow:
         """The run of that id. Raises `RunNotFoundError`."""
@@ -251,6 +263,10 @@ def check_name(name: str) -> None:
         name.encode()
     except UnicodeEncodeError:
         raise UsageError(f"name {name!a} is not UTF-8; give the run another") from None
+
+
+KeptRuns = dict[str, tuple[sa.Row[Any], RunRow]]
+"""Runs by their ids, each with the row that it was made of."""
 
 
 def run_rows(connection: sa.Connection, query: sa.Select[Any]) -> list[RunRow]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import App
 from textual.command import Provider
 from textual.notifications import SeverityLevel
@@ -24,6 +25,7 @@ from lab.tui.background_news import BackgroundNews
 from lab.tui.edits import Edits
 from lab.tui.estimates import Estimates, MeasuringStarted, SpeedMeasured
 from lab.tui.first_events import FirstEvents
+from lab.tui.garbage import GarbageCollection
 from lab.tui.ladder_facts import LadderFacts, LadderFactsRead, read_ladder_facts
 from lab.tui.marker_style import needs_ascii, output_encoding
 from lab.tui.messages import Edited, NotRemembered, ReadFailed, SnapshotRead, WorkerChanged
@@ -47,6 +49,9 @@ SCREENS_FOLDER = Path(__file__).parent / "screens"
 NEWS_AFTER_SECONDS = 1.0
 """From a run's end until it is said: those that end meanwhile are said with it."""
 
+
+SWITCH_SECONDS = 0.0005
+"""How long a key waits for Python while another thread reads; ten times as long by default."""
 
 OPEN_DEMO = "open the demo"
 """What the screen is left with where the demo is to be opened in its place."""
@@ -105,6 +110,7 @@ class LabApp(App[str]):
         self._first_events = FirstEvents()
         self._background_news = BackgroundNews()
         self._news_timer: Timer | None = None
+        self._garbage = GarbageCollection()
         self._ladder_asked = False
         self._ended_before_worker = 0
         self.settings = RememberedFile(settings_path())
@@ -136,8 +142,16 @@ class LabApp(App[str]):
 
     def on_mount(self) -> None:
         """Reads once the first frame is out: opening the store imports much."""
+        if not self.is_headless:
+            sys.setswitchinterval(SWITCH_SECONDS)
         self.theme_changed_signal.subscribe(self, lambda theme: self._remember_theme(theme.name))
         self.call_after_refresh(self._start_threads)
+
+    async def on_event(self, event: events.Event) -> None:
+        """Hears of every key before anyone else."""
+        if isinstance(event, events.InputEvent):
+            self._garbage.touched()
+        await super().on_event(event)
 
     def _start_threads(self) -> None:
         def read() -> None:
@@ -299,6 +313,7 @@ class LabApp(App[str]):
         self.run_worker(self.minder.run, thread=True, group="minder", exit_on_error=False)
         self.run_worker(self._warm_up, thread=True, group="warm-up", exit_on_error=False)
         self._read_ahead(sorted(SCREENS_FOLDER.glob("*.tcss")))
+        self.set_interval(1.0, self._garbage.tick)
 
     def _warm_up(self) -> None:
         """Imports what other modes and charts need, on a thread: going there for the first time is then as quick."""
@@ -309,8 +324,7 @@ class LabApp(App[str]):
             mode.import_screen()
         known_seconds(self.snapshot.runs)  # which keeps in mind what it read of each config
         if not self.is_headless:
-            gc.freeze()  # what was imported stays: looking for garbage among it would cost some keys 0.1 s
-            gc.enable()
+            self._garbage.take_over()
 
     @on(ReadFailed)
     def _read_failed(self, message: ReadFailed) -> None:

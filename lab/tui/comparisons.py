@@ -36,6 +36,8 @@ MOST_GROUPS = 24
 """Groups whose curves are drawn; the table has them all."""
 MOST_RUNS = 120
 """Runs whose curves are read for the chart."""
+KEPT = 3
+"""Ways of grouping that are kept: one goes to and fro between them."""
 READING_SECONDS = 0.2
 """How long curves are read before what is known by then is shown."""
 
@@ -106,7 +108,7 @@ class ComparisonReader:
     """Compares; what does not change between two readings is kept. For the reader's thread."""
 
     def __init__(self) -> None:
-        self._judged: tuple[tuple[object, ...], ComparisonView] | None = None
+        self._judged: dict[tuple[object, ...], ComparisonView] = {}
         self._curves: dict[tuple[str, str], tuple[tuple[object, ...], Curve]] = {}
         self._reached: dict[tuple[object, ...], Reached] = {}
         self._samples: dict[str, tuple[tuple[object, ...], tuple[SampleRow, ...]]] = {}
@@ -143,17 +145,21 @@ class ComparisonReader:
     ) -> ComparisonView:
         """Groups and verdicts, from the table of runs alone."""
         key = (tuple(runs), wanted.by, wanted.baseline)
-        if self._judged is not None and self._judged[0] == key:
-            return self._judged[1]
-        self._version += 1
-        try:
-            groups = in_groups(runs, wanted.by)
-            held = store.metric_names_of([run.id for run in runs])
-            found = _view(compare_groups(groups, baseline_id=wanted.baseline, by_id=by_id), held) if groups else None
-        except ConfigError as error:
-            found = ComparisonView(problem=str(error))
-        self._judged = key, replace(found or ComparisonView(), version=self._version)
-        return self._judged[1]
+        known = self._judged.pop(key, None)
+        if known is None:
+            self._version += 1
+            try:
+                groups = in_groups(runs, wanted.by)
+                held = store.metric_names_of([run.id for run in runs])
+                found = compare_groups(groups, baseline_id=wanted.baseline, by_id=by_id) if groups else None
+                known = _view(found, held) if found is not None else ComparisonView()
+            except ConfigError as error:
+                known = ComparisonView(problem=str(error))
+            known = replace(known, version=self._version)
+        self._judged[key] = known
+        while len(self._judged) > KEPT:
+            self._judged.pop(next(iter(self._judged)))
+        return known
 
     def _usual_target(self, judged: ComparisonView) -> float | None:
         """A loss that the baseline's runs come to: their worst lowest val, rounded up."""

@@ -18,7 +18,7 @@ from lab.tui.run_colours import run_slot
 from lab.tui.snapshot import Curve, Detail, References, Snapshot, Wanted
 
 if TYPE_CHECKING:
-    from lab.store.run_store import RunRow, RunStore, SampleRow
+    from lab.store.run_store import KeptRuns, RunRow, RunStore, SampleRow
     from lab.tui.comparisons import ComparisonReader, ComparisonView
     from lab.tui.sweeps import SweepView
 
@@ -47,8 +47,9 @@ class Reader:
         self._sweeps: Mapping[str, SweepView] = {}
         self._comparing: ComparisonReader | None = None
         self._runs: tuple[RunRow, ...] = ()
-        self._stored: dict[str, RunRow] = {}
-        """Each run as it was read last, which need not be how it is shown."""
+        self._kept: KeptRuns = {}
+        self._shown: dict[str, tuple[RunRow, RunRow]] = {}
+        """Each run as it was read last, and as it is shown."""
         self._queue_paused = False
         self._storage_problem = ""
 
@@ -123,16 +124,16 @@ class Reader:
 
     def _read_runs(self, store: RunStore) -> tuple[RunRow, ...]:
         """Every run; one that is as it was is the same object, with what was worked out of it since."""
-        known = {run.id: run for run in self._runs}
-        runs = store.runs()
-        few = len(runs) - len(known) <= MOST_CHECKED
-        as_before = {run.id for run in runs if run.id in known and run == self._stored.get(run.id)}
-        return tuple(known[run.id] if run.id in as_before else self._taken_in(run, with_config=few) for run in runs)
-
-    def _taken_in(self, run: RunRow, *, with_config: bool) -> RunRow:
-        """A new or changed run as the screen can bear it."""
-        self._stored[run.id] = run
-        return bearable(run, with_config=with_config)
+        runs = store.runs(kept=self._kept)
+        few = len(runs) - len(self._shown) <= MOST_CHECKED
+        before = self._shown
+        self._shown = {
+            run.id: shown
+            if (shown := before.get(run.id)) is not None and shown[0] is run
+            else (run, bearable(run, with_config=few))
+            for run in runs
+        }
+        return tuple(shown for _, shown in self._shown.values())
 
     def _read(self, store: RunStore, wanted: Wanted, disk: str) -> Snapshot:
         runs = self._runs

@@ -11,7 +11,7 @@ from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.content import Content
+from textual.strip import Strip
 from textual.visual import Visual
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
@@ -23,8 +23,8 @@ from lab.tui.widgets.run_columns import STATUS_SIGNS, Look
 from lab.tui.widgets.safe_list import SafeList
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from textual.css.styles import RulesMap
-    from textual.strip import Strip
     from textual.style import Style
     from textual.visual import RenderOptions
 
@@ -99,16 +99,17 @@ COLUMNS = (
 class _Row(Visual):
     """One line of a list, written when it is first seen: where hundreds of runs stand by themselves, most never are."""
 
-    def __init__(self, write: Callable[[], Text]) -> None:
+    def __init__(self, write: Callable[[], Text], console: Console) -> None:
         self._write = write
+        self._console = console
 
     @cached_property
-    def _content(self) -> Content:
-        return Content.from_rich_text(self._write())
+    def _line(self) -> Strip:
+        return Strip(self._write().render(self._console, end=""))
 
     def render_strips(self, width: int, height: int | None, style: Style, options: RenderOptions) -> list[Strip]:
         """The line, cut where it is too wide."""
-        return self._content.render_strips(width, 1, style, options)
+        return [self._line.adjust_cell_length(width).apply_style(style.rich_style)]
 
     def get_optimal_width(self, rules: RulesMap, container_width: int) -> int:
         """As wide as the list."""
@@ -160,7 +161,7 @@ class GroupTable(Vertical):
         self.query_one("#groups-head", Static).update(_head(columns, label, comparison, look))
         rows = self.rows
         written = partial(_row, comparison, columns, (label, verdict), look)
-        options = [_Row(partial(written, place)) for place in range(len(comparison.groups))]
+        options = [_Row(partial(written, place), self.app.console) for place in range(len(comparison.groups))]
         if len(options) == rows.option_count:
             for place, option in enumerate(options):
                 rows.replace_option_prompt_at_index(place, option)
