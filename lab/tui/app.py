@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,10 +22,10 @@ from textual.timer import Timer
 
 from lab.errors import LabError
 from lab.tui.background_news import BackgroundNews
+from lab.tui.chores import Chores
 from lab.tui.edits import Edits
 from lab.tui.estimates import Estimates, MeasuringStarted, SpeedMeasured
 from lab.tui.first_events import FirstEvents
-from lab.tui.garbage import GarbageCollection
 from lab.tui.ladder_facts import LadderFacts, LadderFactsRead, read_ladder_facts
 from lab.tui.marker_style import needs_ascii, output_encoding
 from lab.tui.messages import Edited, NotRemembered, ReadFailed, SnapshotRead, WorkerChanged
@@ -44,7 +44,8 @@ from lab.text import literal
 WRITE_AFTER_SECONDS = 0.5
 """From a change of what is remembered until it is written: whoever turns a knob turns it again."""
 
-READ_AHEAD_SECONDS = 0.25
+CHORE_SECONDS = 0.1
+"""From one chore to the next."""
 SCREENS_FOLDER = Path(__file__).parent / "screens"
 NEWS_AFTER_SECONDS = 1.0
 """From a run's end until it is said: those that end meanwhile are said with it."""
@@ -110,7 +111,7 @@ class LabApp(App[str]):
         self._first_events = FirstEvents()
         self._background_news = BackgroundNews()
         self._news_timer: Timer | None = None
-        self._garbage = GarbageCollection()
+        self._chores = Chores()
         self._ladder_asked = False
         self._ended_before_worker = 0
         self.settings = RememberedFile(settings_path())
@@ -150,7 +151,7 @@ class LabApp(App[str]):
     async def on_event(self, event: events.Event) -> None:
         """Hears of every key before anyone else."""
         if isinstance(event, events.InputEvent):
-            self._garbage.touched()
+            self._chores.touched()
         await super().on_event(event)
 
     def _start_threads(self) -> None:
@@ -298,25 +299,27 @@ class LabApp(App[str]):
         for news in self._background_news.take():
             self.notify(news.said, severity="error" if news.bad else "information", markup=False)
 
-    def _read_ahead(self, paths: Sequence[Path]) -> None:
-        """Reads the screens' style sheets while nothing is pressed: at the first visit Textual would parse all anew."""
-        if not paths:
-            return
-        path, *more = paths
-        if not self.stylesheet.has_source(str(path)):
-            self.stylesheet.read(path)
-            self.stylesheet.parse()
-        self.set_timer(READ_AHEAD_SECONDS, partial(self._read_ahead, more))
-
     def _get_ready(self) -> None:
         """Looks after the worker, and prepares what is likely to be wanted next."""
         self.run_worker(self.minder.run, thread=True, group="minder", exit_on_error=False)
         self.run_worker(self._warm_up, thread=True, group="warm-up", exit_on_error=False)
-        self._read_ahead(sorted(SCREENS_FOLDER.glob("*.tcss")))
-        self.set_interval(1.0, self._garbage.tick)
+        for path in sorted(SCREENS_FOLDER.glob("*.tcss")):
+            self._chores.add(partial(self._read_style_sheet, path))
+        self.set_interval(CHORE_SECONDS, self._chores.tick)
+
+    def _read_style_sheet(self, path: Path) -> None:
+        """At the first visit Textual would parse all anew."""
+        if not self.stylesheet.has_source(str(path)):
+            self.stylesheet.read(path)
+            self.stylesheet.parse()
+
+    def make_modes(self) -> None:
+        """Has the widgets of every mode made in pauses: the first visit is then as quick as any other."""
+        for mode in MODES:
+            self._chores.add(partial(self._init_mode, mode.name))  # which does nothing where they are there
 
     def _warm_up(self) -> None:
-        """Imports what other modes and charts need, on a thread: going there for the first time is then as quick."""
+        """Imports on a thread what other modes and charts need."""
         from lab.queue.forecast import known_seconds
         from lab.tui import chart_frame  # noqa: F401
 
@@ -324,7 +327,8 @@ class LabApp(App[str]):
             mode.import_screen()
         known_seconds(self.snapshot.runs)  # which keeps in mind what it read of each config
         if not self.is_headless:
-            self._garbage.take_over()
+            self._chores.take_over_garbage()
+            self.call_later(self.make_modes)
 
     @on(ReadFailed)
     def _read_failed(self, message: ReadFailed) -> None:
