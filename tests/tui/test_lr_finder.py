@@ -142,12 +142,16 @@ async def test_a_sweep_that_trains_grows_on_the_screen(database: Path) -> None:
         screen = await in_finder(pilot)
         await until(pilot, lambda: screen.sweep is not None and screen.sweep.reading is not None)
         seen = int(np.isfinite(screen.sweep.reading.curve.loss).sum())
+        await pilot.press("right", "right")
+        rate = screen.rate
+        assert rate
         recorder = RunRecorder(store, run.id, run.attempt, run.steps)
         for seed in (run.seed, run.seed + 1):
             recorder.log(sweep_metric(seed), 101, [3.0] * 20)
         recorder.progress(step=120)
         recorder.close()
         await until(pilot, lambda: int(np.isfinite(screen.sweep.reading.curve.loss).sum()) == seen + 20)
+        assert screen.rate == rate, "the cursor is where it was put"
     store.close()
 
 

@@ -49,6 +49,8 @@ class LRFinderScreen(QueueActions):
         super().__init__()
         self.cursor: int | None = None
         """The cursor's place on the chart, from 0 to `CURSOR_STEPS`."""
+        self._shown: str | None = None
+        """The sweep that the cursor is on the chart of."""
         self._prefer: str | None = None
 
     def compose(self) -> ComposeResult:
@@ -154,6 +156,9 @@ class LRFinderScreen(QueueActions):
         return said
 
     def _show_sweep(self) -> None:
+        sweep_id = self.query_one(SweepList).sweep_id
+        if sweep_id != self._shown:  # not at each news of the list, which is written anew now and then
+            self._shown, self.cursor = sweep_id, None
         view, look = self.sweep, self.look_of_app()
         chart = self.query_one(LossChart)
         if view is None:
@@ -270,7 +275,6 @@ class LRFinderScreen(QueueActions):
     @on(OptionList.OptionHighlighted, "#sweeps")
     def _sweep_chosen(self) -> None:
         if self.is_whole:
-            self.cursor = None
             self._show_sweep()
 
     def _move(self, list_action: str) -> None:
