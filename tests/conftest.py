@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from zlib import crc32
@@ -39,6 +40,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         _skip(items, "longest", "takes very long; runs with --longest")
     if any(item.get_closest_marker("gpu") for item in items) and not _cuda():
         _skip(items, "gpu", "needs CUDA, which this machine lacks")
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: to look for garbage among it again and again would take some of every test's time."""
+    gc.collect()
+    gc.freeze()
 
 
 def _leave_one_look_each(items: list[pytest.Item]) -> None:
