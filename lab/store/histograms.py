@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ SNAPSHOTS_KEPT = 60
 LARGEST_HISTOGRAM_COUNT = 19_000
 """Histograms kept of a run, 8 MB where every bin is filled: of a model with very many layers, fewer of each are."""
 _COUNT_TYPES = ("<u2", "<u4", "<u8")
+_MEANS = ("saturated", "dead", "log10_ratio")
 
 
 def snapshot_bucket(step: int, steps: int, tensors: int) -> int:
@@ -101,12 +102,13 @@ class MergedHistogram:
 
     def to_json(self) -> dict[str, Any]:
         """All of it as JSON values, for a checkpoint."""
-        return asdict(self) | {"counts": base64.b64encode(pack_counts(self.counts)).decode()}
+        means = {name: dict(vars(getattr(self, name))) for name in _MEANS}
+        return vars(self) | means | {"counts": base64.b64encode(pack_counts(self.counts)).decode()}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> MergedHistogram:
         """One as `to_json` told it."""
-        means = {name: _Mean(**values[name]) for name in ("saturated", "dead", "log10_ratio")}
+        means = {name: _Mean(**values[name]) for name in _MEANS}
         return cls(**(values | means | {"counts": unpack_counts(base64.b64decode(values["counts"]))}))
 
 

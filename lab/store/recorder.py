@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +194,7 @@ class RunRecorder:
 
     def open_buckets(self) -> dict[str, Any]:
         """The half-filled buckets, as JSON values: of metrics by name, and the histograms together."""
-        metrics: dict[str, Any] = {metric: asdict(bucket) for metric, bucket in self._open.items()}
+        metrics: dict[str, Any] = {metric: dict(vars(bucket)) for metric, bucket in self._open.items()}
         return metrics | {_HISTOGRAMS: [merged.to_json() for merged in self._open_histograms.values()]}
 
     def restore_buckets(self, open_buckets: Mapping[str, Any]) -> None:

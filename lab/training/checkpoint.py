@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +110,7 @@ def checkpoint_writer(
     config: RunConfig, vocabulary: tuple[str, ...], state: LoopState, sections: Mapping[str, Mapping[str, Tensor]]
 ) -> Callable[[Path], None]:
     """What writes a checkpoint, later and from another thread; the tensors must not change until then."""
-    header = {"config": config.to_json(), "vocabulary": vocabulary, "state": asdict(state)}
+    header = {"config": config.to_json(), "vocabulary": vocabulary, "state": vars(state)}
     encoded = json.dumps(header)  # now: the state goes on changing
     tensors = {f"{section}/{name}": tensor for section, named in sections.items() for name, tensor in named.items()}
 

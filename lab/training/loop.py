@@ -377,6 +377,8 @@ class TrainingLoop:
         state: LoopState | None = None,
     ) -> None:
         state = state or self.state
+        if kind != "complete":  # no other one is resumed from
+            state = replace(state, open_buckets={})
         write = checkpoint_writer(self.config, self.dataset.tokenizer.vocabulary, state, sections)
         self.recorder.checkpoint(kind, state.step, write)
 
