@@ -44,7 +44,7 @@ from lab.text import literal
 WRITE_AFTER_SECONDS = 0.5
 """From a change of what is remembered until it is written: whoever turns a knob turns it again."""
 
-CHORE_SECONDS = 0.1
+CHORE_SECONDS = 0.2
 """From one chore to the next."""
 SCREENS_FOLDER = Path(__file__).parent / "screens"
 NEWS_AFTER_SECONDS = 1.0

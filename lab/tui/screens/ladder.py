@@ -67,7 +67,12 @@ class LadderScreen(QueueActions):
     def on_mount(self) -> None:
         """Follows what is read."""
         self.follow("ladder", "measured")
-        self.lab.read_ladder_facts()
+
+    @on(events.ScreenResume)
+    def _read_facts(self) -> None:
+        """Only where somebody looks: they take 20 MB."""
+        if self.is_current:
+            self.lab.read_ladder_facts()
 
     # What is looked at
 

@@ -178,4 +178,4 @@ class FilterBar(Vertical):
             said.append(" keeps the filter   ", muted)
             said.append("esc", f"bold {colours['accent']}")
             said.append(" shows every run", muted)
-        self.query_one("#filter-help", Static).update(said)
+        self.query_one("#filter-help", Static).update(said, layout=False)

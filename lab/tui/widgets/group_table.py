@@ -158,7 +158,7 @@ class GroupTable(Vertical):
         before = self._group_id
         self._shown, self._comparison, self._look = key, comparison, look
         columns, label, verdict = _layout(comparison, width)
-        self.query_one("#groups-head", Static).update(_head(columns, label, comparison, look))
+        self.query_one("#groups-head", Static).update(_head(columns, label, comparison, look), layout=False)
         rows = self.rows
         written = partial(_row, comparison, columns, (label, verdict), look)
         options = [_Row(partial(written, place), self.app.console) for place in range(len(comparison.groups))]

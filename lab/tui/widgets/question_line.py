@@ -96,5 +96,5 @@ class QuestionLine(Vertical):
             for key, does in (("enter", meaning), ("esc", "leaves it")):
                 said.append(key, f"bold {colours['accent']}")
                 said.append(f" {text.literal(does)}   ", colours["text-muted"])
-        self.query_one("#question-help", Static).update(said)
+        self.query_one("#question-help", Static).update(said, layout=False)
         return not said.plain.startswith("✗")
