@@ -118,6 +118,7 @@ class TrainingLoop:
         self.parameters = parameter_count(self.model)
         self.model.to(self.device)
         trained = {name: each for name, each in self.model.named_parameters() if each.requires_grad}
+        self._trained = tuple(trained.values())
         self.optimizer = build_optimizer(config, trained)
         self.batches = Batches(config, dataset, self.device)
         self.train_split = Split(config, dataset, "train", self.device)
@@ -214,9 +215,9 @@ class TrainingLoop:
         self._losses.append(loss.detach())
         sampled = step % self._sampled_every == 0
         if config.grad_clip:
-            norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.grad_clip)
+            norm = nn.utils.clip_grad_norm_(self._trained, config.grad_clip)
         elif sampled:
-            norm = nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
+            norm = nn.utils.get_total_norm([weight.grad for weight in self._trained if weight.grad is not None])
         self.optimizer.step(learning_rate(config, step))
         if sampled:
             self._gradient_norms.append((step, norm))
