@@ -92,7 +92,10 @@ class DetailPane(VerticalScroll):
             content = log_text(run, detail.events if detail else (), look)
         else:
             content = sample_text(run, detail, look)
-        self.query_one(Static).update(content)
+        static = self.query_one(Static)
+        if content == static.content:
+            return  # a run that gets on has the same sample and log as before: nothing is to be laid out
+        static.update(content)
         if self.tab == "log":
             self.scroll_end(animate=False)
 
