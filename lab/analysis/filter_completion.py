@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from lab.analysis.run_filter import CLOSED, Filterable, config_choices, filter_fields, is_text
@@ -34,8 +34,8 @@ def values_of(runs: Iterable[Filterable]) -> dict[str, tuple[str, ...]]:
     return {field: tuple(sorted(values - {""})) for field, values in found.items()}
 
 
-def complete(text: str, cursor: int, values: Mapping[str, Iterable[str]]) -> Completions:
-    """What the word that ends at the cursor may become; `values` are those of `values_of`."""
+def complete(text: str, cursor: int, values: Callable[[], Mapping[str, Iterable[str]]]) -> Completions:
+    """What the word that ends at the cursor may become; `values` gives those of `values_of`, once one is asked for."""
     typed = text[:cursor]
     start = max(typed.rfind(" "), -1) + 1
     found = _TYPED.fullmatch(typed[start:])
@@ -46,7 +46,7 @@ def complete(text: str, cursor: int, values: Mapping[str, Iterable[str]]) -> Com
         return Completions(start, tuple(f"{field}{_operator(field)}" for field in _fields(found["field"])))
     field, value = found["field"].lower(), found["value"].casefold()
     start += len(found["field"]) + len(found["operator"])
-    known = CLOSED.get(field) or config_choices(field) or tuple(values.get(field, ()))
+    known = CLOSED.get(field) or config_choices(field) or tuple(values().get(field, ()))
     fitting = [each for each in known if each.casefold().startswith(value)]
     fitting += [each for each in known if value in each.casefold() and each not in fitting]
     quoted = [f'"{each}"' if " " in each else each for each in fitting if each.casefold() != value]

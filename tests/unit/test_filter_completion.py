@@ -38,24 +38,24 @@ VALUES = values_of([run("residual", "base"), run("blocks", "to do", experiment="
     ],
 )
 def test_completes(text: str, start: int, first: str) -> None:
-    found = complete(text, len(text), VALUES)
+    found = complete(text, len(text), lambda: VALUES)
     assert found.start == start
     assert found.options[0] == first
 
 
 def test_offers_the_common_fields_before_anything_is_typed() -> None:
-    assert complete("", 0, VALUES).options[:3] == ("stage:", "status:", "val<")
+    assert complete("", 0, lambda: VALUES).options[:3] == ("stage:", "status:", "val<")
 
 
 def test_offers_nothing_where_the_value_is_whole_or_within_quotation_marks() -> None:
-    assert complete("stage:blocks", 12, VALUES).options == ()
-    assert complete('notes:"st', 9, VALUES).options == ()
+    assert complete("stage:blocks", 12, lambda: VALUES).options == ()
+    assert complete('notes:"st', 9, lambda: VALUES).options == ()
 
 
 @given(st.text(max_size=30), st.integers(0, 30))
 def test_never_fails_and_offers_fields_that_there_are(text: str, cursor: int) -> None:
     cursor = min(cursor, len(text))
-    found = complete(text, cursor, VALUES)
+    found = complete(text, cursor, lambda: VALUES)
     assert 0 <= found.start <= cursor
     for option in found.options:
         if option.endswith((":", "<", "=")):

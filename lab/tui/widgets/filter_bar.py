@@ -61,7 +61,8 @@ class FilterBar(Vertical):
     def __init__(self, values: Callable[[], Values], *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id)
         self._values = values
-        self._known: Values = {}
+        self._known: Values | None = None
+        """The values, from when the first is wanted until the line is opened again."""
         self._wrong = _WrongPart()
         self._completions: Completions | None = None
         self._chosen = -1
@@ -96,7 +97,7 @@ class FilterBar(Vertical):
     def open(self) -> None:
         """Shows the line and gives it the keys."""
         self.display = True
-        self._known = self._values()
+        self._known = None
         self.query_one("#filter-help").display = True
         self.query_one(Input).focus()
         self._show_help()
@@ -132,7 +133,12 @@ class FilterBar(Vertical):
         """What the word at the cursor may become."""
         from lab.analysis.filter_completion import complete
 
-        return complete(line.value, line.cursor_position, self._known)
+        return complete(line.value, line.cursor_position, self._known_values)
+
+    def _known_values(self) -> Values:
+        if self._known is None:
+            self._known = self._values()
+        return self._known
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
