@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 _BLOCK = 256
@@ -26,11 +28,17 @@ def smooth(values: np.ndarray, weight: float) -> np.ndarray:
     return smoothed
 
 
-def _moving_average(values: np.ndarray, weight: float) -> np.ndarray:
-    """Of each value and those before it, starting at zero; block by block, each a product with a fixed triangle."""
+@lru_cache(maxsize=16)
+def _block_weights(weight: float) -> tuple[np.ndarray, np.ndarray]:
+    """What each value of a block counts in each average (256, 256), and the average before the block (256)."""
     lag = np.arange(_BLOCK)[:, None] - np.arange(_BLOCK)
     triangle = np.where(lag >= 0, (1 - weight) * weight ** np.maximum(lag, 0), 0.0)
-    decay = weight ** np.arange(1, _BLOCK + 1)
+    return triangle, weight ** np.arange(1, _BLOCK + 1)
+
+
+def _moving_average(values: np.ndarray, weight: float) -> np.ndarray:
+    """Of each value and those before it, starting at zero; block by block, each a product with a fixed triangle."""
+    triangle, decay = _block_weights(weight)
     average = np.empty_like(values)
     before = 0.0
     for start in range(0, len(values), _BLOCK):

@@ -54,12 +54,12 @@ class LabScreen(TakingAlong):
 
     def note_composed(self) -> None:
         """Notes how many widgets there are when all of them are there; to be called when it is mounted."""
-        self._composed = len(self.query("*"))
+        self._composed = len(self.walk_children(with_self=False))
 
     @property
     def is_whole(self) -> bool:
         """Whether all its widgets are there: not before it is mounted, nor while lab ends and they go one by one."""
-        return self.app.is_running and 0 < self._composed <= len(self.query("*"))
+        return self.app.is_running and 0 < self._composed <= len(self.walk_children(with_self=False))
 
     def show_app(self) -> None:
         """Shows what is known now."""

@@ -167,7 +167,7 @@ class LRFinderScreen(QueueActions):
             other = beside(view, self.views)
             chart.show(sweep_content(view, other, look, cursor=self._cursor_lr()))
         run = self.run
-        chart.border_title = Text(f"Loss over learning rate · {text.literal(run.name)}" if run else "Loss over lr")
+        chart.set_heading(Text(f"Loss over learning rate · {text.literal(run.name)}" if run else "Loss over lr"))
         self.query_one(RateList).show(view, look)
         self.query_one(RateList).display = bool(view and view.reading and view.reading.suggestions)
         self.query_one("#sweep-said", Static).update(self._said(view))

@@ -173,7 +173,7 @@ class RaceScreen(QueueActions, ChartActions):
         chart.show(overlay(comparison, self.lab.snapshot, Drawing(self.options), look))
         switches = (("log y", self.options.log_y), ("log x", self.options.log_x), ("zoomed", self.options.zoom))
         words = [self.metric.replace("/loss", " loss"), *(word for word, on in switches if on)]
-        chart.border_title = Text(" · ".join(words))
+        chart.set_heading(Text(" · ".join(words)))
 
     def _show_samples(self, look: Look) -> None:
         """What both had written by the same step; until the twin has begun, what each wrote last."""

@@ -219,7 +219,7 @@ class RunsScreen(RunActions, TableActions, ChartActions):
         )
         where = "Trash" if self.in_trash else "Runs"
         table.set_heading(shown=len(runs), of=len(listed), marks=len(self.marked), sort=self.sort, where=where)
-        if self.snapshot.training:
+        if ages and self.snapshot.training:
             self.show_status()
 
     def _why_nothing(self, look: Look) -> Text:
@@ -254,7 +254,7 @@ class RunsScreen(RunActions, TableActions, ChartActions):
 
             content = chart_content(self.snapshot, drawn, self.options, dark=dark, background=background)
             chart.show(content)
-            chart.border_title = self.chart_heading(content)
+            chart.set_heading(self.chart_heading(content))
 
     def _show_bars(self) -> None:
         colours = theme_colours(self.app.theme_variables)

@@ -43,7 +43,16 @@ class BarFacts:
     mode: str = "runs"
 
 
-class StatusBar(Static):
+class _Line(Static):
+    """One line, painted anew only where it says something else."""
+
+    def say(self, said: Text) -> None:
+        """Shows it."""
+        if said != self.content:
+            self.update(said, layout=False)
+
+
+class StatusBar(_Line):
     """One line: the modes, database, device, what trains and waits, speed, problems. A click on a mode goes there."""
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
@@ -61,7 +70,7 @@ class StatusBar(Static):
 
     def _redraw(self) -> None:
         if self._facts is not None:
-            self.update(_status_line(self._facts, self.size.width), layout=False)
+            self.say(_status_line(self._facts, self.size.width))
 
     def on_click(self, event: events.Click) -> None:
         """Goes to the mode whose name was clicked."""
@@ -189,7 +198,7 @@ def _short(path: Path) -> str:
         return str(path)
 
 
-class PaneStrip(Static):
+class PaneStrip(_Line):
     """The panes' names where only one is shown; a click goes there."""
 
     @dataclass
@@ -209,7 +218,7 @@ class PaneStrip(Static):
             chosen = f"bold {colours['background']} on {colours['primary']}"
             said.append(f" {name} ", chosen if i == current else colours["text-muted"])
             said.append(" ")
-        self.update(said, layout=False)
+        self.say(said)
 
     def on_click(self, event: events.Click) -> None:
         """Goes to the pane whose name was clicked."""
@@ -220,7 +229,7 @@ class PaneStrip(Static):
             start += len(name) + 3
 
 
-class KeyBar(Static):
+class KeyBar(_Line):
     """The keys that mean something now, at most seven; a click does what the key does."""
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
@@ -243,7 +252,7 @@ class KeyBar(Static):
             self._spans.append((start, said.cell_len, action.id))
             shown.append(action)
         self.actions = tuple(shown)
-        self.update(said, layout=False)
+        self.say(said)
 
     def on_click(self, event: events.Click) -> None:
         """Does what was clicked."""

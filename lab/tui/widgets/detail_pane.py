@@ -35,6 +35,7 @@ class DetailPane(VerticalScroll):
         self._detail: Detail | None = None
         self._look = Look()
         self._shown: tuple[object, ...] = ()
+        self._titles: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
         """One text, whatever the tab."""
@@ -82,8 +83,10 @@ class DetailPane(VerticalScroll):
         self._shown = shown
         if run is not None and detail is not None and detail.run_id != run.id and self.tab != "config":
             return
-        self.border_title = self._title()
-        self.border_subtitle = self._subtitle()
+        title, subtitle = self._title(), self._subtitle()
+        if (title, subtitle, subtitle.style) != self._titles:  # Textual would paint it anew
+            self._titles = title, subtitle, subtitle.style
+            self.border_title, self.border_subtitle = title, subtitle
         if run is None:
             content = Text("no run is selected", look.colour("text-muted"))
         elif self.tab == "config":

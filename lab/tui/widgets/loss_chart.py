@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from rich.segment import Segment
 from rich.style import Style
+from rich.text import Text
 from textual import events
 from textual.geometry import Size
 from textual.message import Message
@@ -62,6 +63,7 @@ class LossChart(Widget, can_focus=True):
         self._drawn: tuple[object, ...] = ()
         self._drawer: Drawer | None = None
         self._frame: Frame | str = ""
+        self._heading = Text()
 
     @cached_property
     def content(self) -> ChartContent:
@@ -83,6 +85,12 @@ class LossChart(Widget, can_focus=True):
             # Drawing takes longer than all else that a key changes: that is shown first, and keys in haste draw once.
             self._draws_soon = True
             self.call_after_refresh(self._draw_content)
+
+    def set_heading(self, said: Text) -> None:
+        """Says in the border what is drawn; Textual would paint the chart anew for a heading that it has already."""
+        if said != self._heading:
+            self._heading = said
+            self.border_title = said
 
     def zoomed(self, factor: float) -> tuple[float, float] | None:
         """What is shown after zooming in so many times, about the cursor or the middle."""
