@@ -61,15 +61,17 @@ class Asked:
         raise NotImplementedError
 
     def take_in(self) -> bool:
-        """Takes what has come out of the inbox; False where there was nothing."""
+        """Takes what has come out of the inbox; False where there was nothing. What comes after the end is left."""
         came = bool(self.inbox)
         while self.inbox:
             kind, value = self.inbox.popleft()
-            if kind == "started" and self.active:
+            if not self.active:
+                continue
+            if kind == "started":
                 self.state = self.BEGUN
             elif kind == "failed":
                 self.state, self.problem = "failed", str(value)
-            elif kind == "done" and self.active:
+            elif kind == "done":
                 self.state = "done"
             else:
                 self.keep(value)
