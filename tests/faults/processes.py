@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,8 +149,12 @@ def laboratory(folder: Path) -> Iterator[Laboratory]:
 
 def trainers(worker: psutil.Process) -> list[psutil.Process]:
     """The trainers of a worker: what its fork server has forked."""
-    with_server = [child for child in worker.children() if "forkserver" in " ".join(child.cmdline())]
-    return [trainer for server in with_server for trainer in server.children()]
+    found: list[psutil.Process] = []
+    for child in worker.children():
+        with suppress(psutil.NoSuchProcess):  # one that has just been killed
+            if "forkserver" in " ".join(child.cmdline()):
+                found += child.children()
+    return found
 
 
 def the_trainer(worker: psutil.Process) -> psutil.Process:

@@ -36,6 +36,7 @@ class DetailPane(VerticalScroll):
         self._look = Look()
         self._shown: tuple[object, ...] = ()
         self._titles: tuple[object, ...] = ()
+        self._written: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
         """One text, whatever the tab."""
@@ -95,10 +96,11 @@ class DetailPane(VerticalScroll):
             content = log_text(run, detail.events if detail else (), look)
         else:
             content = sample_text(run, detail, look)
-        static = self.query_one(Static)
-        if content == static.content:
+        written = content, getattr(content, "style", "")  # equal texts of Rich's may differ in their style
+        if written == self._written:
             return  # a run that gets on has the same sample and log as before: nothing is to be laid out
-        static.update(content)
+        self._written = written
+        self.query_one(Static).update(content)
         if self.tab == "log":
             self.scroll_end(animate=False)
 
