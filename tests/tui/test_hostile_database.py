@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from tui_helpers import lab_app, on_screen, opened
 
+from lab.tui import reader
+from lab.tui.bearable import MOST_CHECKED
 from tests.hostile import add_checkpoints, add_strangers, controls, poison
 
 MODES = ("1", "2", "3", "4", "5", "6")
@@ -59,7 +61,11 @@ async def test_no_mode_lets_a_control_character_through(size: tuple[int, int], d
 
 
 @pytest.mark.full
-async def test_no_mode_falls_over_what_lab_would_never_store(database: Path) -> None:
+@pytest.mark.parametrize("most_checked", [MOST_CHECKED, -1], ids=["checked", "unchecked"])
+async def test_no_mode_falls_over_what_lab_would_never_store(
+    database: Path, most_checked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "MOST_CHECKED", most_checked)  # of very many runs no config is checked
     poison(database)
     strangers = add_strangers(database)
     add_checkpoints(database, strangers[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -404,6 +405,15 @@ def test_what_was_there_before_is_no_news(ladder_database: Path) -> None:
     assert events.news(Snapshot()) == []
     assert len(events.news(snapshot)) == 2
     assert events.over
+
+
+def test_a_run_whose_config_is_nonsense_is_no_news_but_that_it_is_finished(ladder_database: Path) -> None:
+    _, snapshot = rungs_of(ladder_database)
+    runs = tuple(dataclasses.replace(run, config_json="nonsense") for run in snapshot.runs)
+    events = FirstEvents()
+    events.news(Snapshot())
+    assert len(events.news(dataclasses.replace(snapshot, runs=runs))) == 1
+    assert not events.over
 
 
 def test_the_switch_of_every_stage_names_what_its_config_changes() -> None:
