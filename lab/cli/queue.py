@@ -226,7 +226,7 @@ def _each(wish: str, names: list[str], database: options.Database) -> None:
     """Applies a wish to each run. Raises `UsageError`, after the others, for those whose status does not allow it."""
     from lab.cli.output import say
     from lab.cli.stored import stored_runs
-    from lab.queue.requests import pause_orphans
+    from lab.queue.orphans import pause_orphans
     from lab.store import lifecycle
 
     with stored_runs(database) as store:

@@ -15,7 +15,8 @@ from lab.config.run_config import DatasetKind, RunConfig
 from lab.datasets.dataset import Dataset
 from lab.inference.client import InferenceClient
 from lab.queue.forecast import group_of, speed_request
-from lab.queue.requests import dataset_facts, pause_orphans, read_dataset
+from lab.queue.orphans import pause_orphans
+from lab.queue.requests import dataset_facts, read_dataset
 from lab.store import lifecycle
 from lab.store.model_sources import check_trusted
 from lab.store.run_store import LARGEST_NAME, DatasetFacts, NewRun, RunRow, RunStore

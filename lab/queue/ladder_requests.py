@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab.config.ladder import ladder_stages
-from lab.queue.requests import RunRequest, compose, pause_orphans
+from lab.queue.orphans import pause_orphans
+from lab.queue.requests import RunRequest, compose
 from lab.queue.rungs import QUICK_TAG
 from lab.queue.slots import approximate_step_arithmetic, has_gpu
 from lab.store import lifecycle

@@ -17,11 +17,9 @@ from lab.config.named_model import named_model
 from lab.config.run_config import DatasetKind, RunConfig, check_keys
 from lab.errors import ConfigError, DatasetError, WorkerError
 from lab.queue.file_lock import FileLock
-from lab.store import lifecycle
-from lab.store.external_runs import RECORDED_BY
-from lab.store.location import dataset_library, run_lock, worker_lock, worker_log
+from lab.store.location import dataset_library, worker_lock, worker_log
 from lab.store.model_sources import trust
-from lab.store.run_store import DatasetFacts, NewRun, RunRow, RunStore, check_name
+from lab.store.run_store import DatasetFacts, NewRun, RunRow, check_name
 
 if TYPE_CHECKING:
     from lab.datasets.dataset import Dataset
@@ -30,10 +28,6 @@ WORKER_IDLE_SECONDS = 300
 """How long a worker that was started in the background stays, warm, after its last run."""
 _START_SECONDS = 30.0
 _STOP_SECONDS = 60.0
-_ORPHANS = (
-    ("command", "paused", "the command that trained it ended"),
-    (RECORDED_BY, "failed", "the program that trained it ended"),
-)
 
 
 @dataclass(frozen=True)
@@ -110,14 +104,6 @@ def dataset_facts(dataset: Dataset) -> DatasetFacts:
         vocabulary=dataset.tokenizer.vocabulary,
         counting_loss=counting_loss(dataset),
     )
-
-
-def pause_orphans(store: RunStore) -> None:
-    """Marks what a program that died left as training: paused where it was `lab train`, failed where not lab's own."""
-    for trained_by, status, said in _ORPHANS:
-        for run in lifecycle.training_runs(store, trained_by):
-            if FileLock(run_lock(store.database.path, run.id)).holder() is None:
-                lifecycle.end(store, run.id, run.attempt, status, said)
 
 
 def worker_pid(database: Path) -> int | None:

@@ -22,7 +22,7 @@ import psutil
 from lab.errors import ConfigError, DatabaseLockedError, StorageError, StoreError, WorkerError
 from lab.queue.attempt import Failure, train
 from lab.queue.file_lock import FileLock
-from lab.queue.requests import pause_orphans
+from lab.queue.orphans import pause_orphans
 from lab.queue.slots import cores, threads_for
 from lab.queue.storage_watch import StorageWatch
 from lab.store import lifecycle

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from lab.config.lr_sweep import LRSweep
-from lab.config.own_model import OwnSource
-from lab.config.run_config import LARGEST_CONFIG, RunConfig, from_json
 from lab.errors import ConfigError
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from lab.config.lr_sweep import LRSweep
+    from lab.config.own_model import OwnSource
+    from lab.config.run_config import RunConfig
 
 TRAINING = "training"
 """The kind of run that trains one model; others are `lr-sweep` and `external`."""
@@ -73,6 +74,8 @@ class RunRow:
         """The config, read from its JSON. Raises `ConfigError` for an external run, and where that is nonsense."""
         if self.kind == EXTERNAL:
             raise ConfigError(f"run {self.name} was trained by another program: lab has no config of it")
+        from lab.config.run_config import from_json  # late: the screen shows its rows before it needs pydantic
+
         return from_json(self.config_json)
 
     @cached_property
@@ -105,6 +108,8 @@ def texts_of(text: str) -> tuple[str, ...]:
 
 def _object(text: str, name: str) -> dict[str, Any]:
     """The JSON object of a run's config. Raises `ConfigError` where it is none."""
+    from lab.config.run_config import LARGEST_CONFIG  # late, as above
+
     try:
         values = json.loads(text) if len(text) <= LARGEST_CONFIG else None
     except (ValueError, RecursionError):

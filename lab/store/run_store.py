@@ -17,11 +17,8 @@ from typing import Any, cast
 import sqlalchemy as sa
 
 from lab import __version__
-from lab.config.lr_sweep import LR_SWEEP
-from lab.config.own_model import OWN
 from lab.errors import RunNotFoundError, UsageError
 from lab.store.engine import Database
-from lab.store.own_sources import insert_source
 from lab.store.rows import EXTERNAL as EXTERNAL
 from lab.store.rows import TRAINING as TRAINING
 from lab.store.rows import CheckpointRow as CheckpointRow
@@ -285,6 +282,11 @@ def insert_dataset(connection: sa.Connection, facts: DatasetFacts) -> None:
 
 
 def _insert_run(connection: sa.Connection, run_id: str, new: NewRun, queue_position: float | None) -> None:
+    # Late: the screen shows its rows before it needs pydantic.
+    from lab.config.lr_sweep import LR_SWEEP
+    from lab.config.own_model import OWN
+    from lab.store.own_sources import insert_source
+
     config, sweep, sha256 = new.config, new.sweep, new.dataset.sha256
     config_hash, group_hash = config.hash(sha256), config.group_hash(sha256)
     if sweep is not None:

@@ -50,6 +50,8 @@ class Reader:
         self._kept: KeptRuns = {}
         self._shown: dict[str, tuple[RunRow, RunRow]] = {}
         """Each run as it was read last, and as it is shown."""
+        self._shown_once = False
+        """Whether the screen has got its first rows."""
         self._queue_paused = False
         self._storage_problem = ""
 
@@ -74,7 +76,7 @@ class Reader:
 
     def run(self) -> None:
         """Opens the store and reads it until `stop`."""
-        from lab.queue.requests import pause_orphans
+        from lab.queue.orphans import pause_orphans
         from lab.store.run_store import RunStore
 
         try:
@@ -105,13 +107,14 @@ class Reader:
                 state = (store.data_version(), self._wanted, problem_seen(self._path))
                 if state != seen:
                     if seen is None or state[0] != seen[0]:
-                        self._runs = self._read_runs(store)
+                        self._runs = self._read_runs(store, checked=self._shown_once)
                         self._queue_paused = lifecycle.queue_paused(store)
                         self._storage_problem = lifecycle.storage_problem(store)
                     snapshot = self._read(store, state[1], state[2])
                     self._post(SnapshotRead(snapshot))
-                    seen = state
+                    seen = state if self._shown_once else None
                     pause = max(pause, time.monotonic() - began)  # with very many runs the screen needs its turn too
+                    self._shown_once = True
                     if snapshot.comparison is not None and snapshot.comparison.unread:
                         seen, pause = (state[0], None, state[2]), 0.0
                     if len(state[1].curves) > 1:  # runs are marked: they may well be compared
@@ -122,9 +125,14 @@ class Reader:
                 seen, pause = None, RETRY_SECONDS
             self._wake.wait(pause)
 
-    def _read_runs(self, store: RunStore) -> tuple[RunRow, ...]:
-        """Every run; one that is as it was is the same object, with what was worked out of it since."""
+    def _read_runs(self, store: RunStore, *, checked: bool) -> tuple[RunRow, ...]:
+        """Every run; one that is as it was is the same object, with what was worked out of it since.
+
+        Checking a thousand configs takes longer than a person should wait for the first rows.
+        """
         runs = store.runs(kept=self._kept)
+        if not checked:
+            return tuple(bearable(run, with_config=False) for run in runs)
         few = len(runs) - len(self._shown) <= MOST_CHECKED
         before = self._shown
         self._shown = {

@@ -15,7 +15,7 @@ from lab.analysis.run_filter import parse_filter
 from lab.cli.app import run as command
 from lab.config.ladder import stage_config
 from lab.errors import ConfigError, RunNotFoundError, UsageError
-from lab.queue.requests import pause_orphans
+from lab.queue.orphans import pause_orphans
 from lab.reports.run_bundle import write_bundle
 from lab.reports.run_export import export_runs
 from lab.reports.run_import import import_bundle

@@ -59,7 +59,7 @@ def test_filters_read_settings_as_written_without_checking_each_config_again(
     def refused(text: str) -> None:
         raise AssertionError("a config was checked")
 
-    monkeypatch.setattr("lab.store.rows.from_json", refused)
+    monkeypatch.setattr("lab.config.run_config.from_json", refused)
     unread = [dataclasses.replace(run) for run in runs]
     found = {text: [run.seed for run in unread if parse_filter(text)(run)]
              for text in ("seed<2", "optimizer:muon", "head_dim:none", "norm!=none lr<1e-2")}  # fmt: skip
