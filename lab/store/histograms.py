@@ -23,7 +23,8 @@ SNAPSHOTS_KEPT = 60
 """Histograms kept of a tensor, whatever the run's length."""
 LARGEST_HISTOGRAM_COUNT = 19_000
 """Histograms kept of a run, 8 MB where every bin is filled: of a model with very many layers, fewer of each are."""
-_COUNT_TYPES = ("<u2", "<u4", "<u8")
+_COUNT_TYPES = {"<u2": 2**16 - 1, "<u4": 2**32 - 1, "<u8": 2**64 - 1}
+"""Whole numbers by size, and the largest that each can hold."""
 _MEANS = ("saturated", "dead", "log10_ratio")
 
 
@@ -170,7 +171,8 @@ def pack_counts(counts: np.ndarray) -> bytes:
     """Counts as bytes: which of the 64 bins hold any, a bit each, and those counts in the fewest bytes that do."""
     filled = counts > 0
     held = counts[filled]
-    fitting = next(kind for kind in _COUNT_TYPES if held.max(initial=0) <= np.iinfo(kind).max)
+    largest = int(held.max()) if held.size else 0
+    fitting = next(kind for kind, holds in _COUNT_TYPES.items() if largest <= holds)
     return np.packbits(filled).tobytes() + held.astype(fitting).tobytes()
 
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -265,13 +266,8 @@ class RunRecorder:
 
     def _fence(self, connection: sa.Connection, facts: Mapping[str, object]) -> None:
         """Updates the run's row if this attempt still trains it, and learns what people wish."""
-        c = run_table.c
-        row = connection.execute(
-            sa.update(run_table)
-            .where(c.id == self._run_id, c.attempt == self._attempt, c.status == "training")
-            .values(attempt=self._attempt, **facts)
-            .returning(c.wish)
-        ).first()
+        mine = {"of_run": self._run_id, "of_attempt": self._attempt}
+        row = connection.execute(_update_of_mine(tuple(facts)), mine | dict(facts)).first()
         if row is None:
             raise AttemptLostError(f"attempt {self._attempt} at run {self._run_id} has been taken over")
         self._wish = row.wish
@@ -359,6 +355,15 @@ _UPSERT_HISTOGRAM = (
     f"INSERT OR REPLACE INTO {Histogram.__tablename__} (tensor_id, bucket, step, first_step, snapshots, bins, mean, "
     "std, low, high, saturated, dead, log10_ratio) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+
+
+@cache
+def _update_of_mine(columns: tuple[str, ...]) -> sa.Update:
+    """The statement that updates columns of a run which an attempt still trains, and returns what is wished of it."""
+    c = run_table.c
+    mine = sa.and_(c.id == sa.bindparam("of_run"), c.attempt == sa.bindparam("of_attempt"), c.status == "training")
+    values = {name: sa.bindparam(name, type_=c[name].type) for name in columns}
+    return sa.update(run_table).where(mine).values({"attempt": c.attempt} | values).returning(c.wish)
 
 
 def _metric_id(connection: sa.Connection, run_id: str, name: str, width: int) -> int:

@@ -28,7 +28,7 @@ from lab.training.evaluate import Split, least_loss
 from lab.training.recording import Recorder
 from lab.training.usage import Usage
 
-FLUSH_SECONDS = 0.2
+FLUSH_SECONDS = 0.4
 """How often what was trained is handed to the recorder, and a person's wishes are heard."""
 LARGEST_FLUSH = 1000
 """Steps whose losses may stay on the device."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from inspect_helpers import answer, in_inspect, on_view, page_for
+from rich.text import Text
 from sample_helpers import add_checkpoints, sample_app
 from tui_helpers import lab_app, named, on_screen, opened, until
 
@@ -118,6 +119,20 @@ async def test_keys_step_through_the_checkpoints_while_the_page_stays(stored: Pa
         await pilot.press("full_stop")
         await until(pilot, lambda: page.page is not None and page.page.step == 20)
         assert len(client.inspected) == asked
+
+
+async def test_a_page_that_goes_while_there_is_no_room_for_it_is_not_painted(stored: Path) -> None:
+    app, _client = sample_app(stored)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await in_inspect(pilot)
+        page = await on_view(pilot, screen, "data")
+        page.display = False
+        await until(pilot, lambda: not page.size.width)
+        page.show(None, Text("there is no such page"))
+        page.render_line(0)
+        page.display = True
+        await until(pilot, lambda: "there is no such page" in on_screen(app))
+        assert "the vocabulary" not in on_screen(app)
 
 
 async def test_a_view_that_does_not_fit_says_why_and_which_one_does(stored: Path) -> None:

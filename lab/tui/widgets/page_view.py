@@ -186,6 +186,7 @@ class PageView(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _lay_out(self) -> None:
         if not self.is_mounted or not self.size.width:
+            self._drawn, self._kept = _Drawn(()), {}  # laid out when there is room, were it while painting
             return
         width, height = self.scrollable_content_region.size
         look = self._look()
