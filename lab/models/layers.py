@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lab.config.run_config import RunConfig
+from lab.models.dropout import Dropout, scaled_dot_product_attention
 from lab.models.short_ways import RMSNorm, rms_norm, squared_relu
 
 PADDING_TARGET = -1
@@ -101,8 +102,8 @@ class MultiHeadAttention(nn.Module):
         projected = 2 * self.learned + config.value_projection
         self.projections = nn.Linear(c, projected * width, bias=False) if projected else None
         self.output = OutputProjection(width, c, bias=config.bias) if config.output_projection else nn.Identity()
-        self.attention_dropout = nn.Dropout(config.dropout)
-        self.output_dropout = nn.Dropout(config.dropout if config.output_projection else 0.0)
+        self.attention_dropout = Dropout(config.dropout)
+        self.output_dropout = Dropout(config.dropout if config.output_projection else 0.0)
         mask = torch.ones(config.context_length, config.context_length, dtype=torch.bool)
         self.register_buffer("visible", mask.tril() if config.causal_mask else mask, persistent=False)
 
@@ -113,7 +114,7 @@ class MultiHeadAttention(nn.Module):
             even = self.weights(query, key, x.shape[1]).expand(*value.shape[:2], -1, -1)  # (T, T) -> (B, nh, T, T)
             heads = self.attention_dropout(even) @ value  # -> (B, nh, T, hs)
         else:  # what `weights(…) @ value` computes, in one kernel that never stores the weights
-            heads = F.scaled_dot_product_attention(
+            heads = scaled_dot_product_attention(
                 query,
                 key,
                 value,
@@ -166,7 +167,7 @@ class FeedForward(nn.Module):
         self.hidden = HiddenLinear(width, hidden, bias=config.bias)
         self.activation = ACTIVATIONS[config.activation]()
         self.output = OutputProjection(hidden, width, bias=config.bias) if config.output_projection else nn.Identity()
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """From (B, T, C) to (B, T, C)."""

@@ -7,6 +7,7 @@ import itertools
 from torch import Tensor, nn
 
 from lab.config.run_config import RunConfig
+from lab.models.dropout import Dropout
 from lab.models.layers import ACTIVATIONS, HiddenLinear, next_character_loss
 
 
@@ -21,7 +22,7 @@ class MLP(nn.Module):
         for fan_in, fan_out in itertools.pairwise(widths):
             hidden += [HiddenLinear(fan_in, fan_out, bias=config.bias), ACTIVATIONS[config.activation]()]
             if config.dropout:
-                hidden.append(nn.Dropout(config.dropout))
+                hidden.append(Dropout(config.dropout))
         self.hidden = nn.Sequential(*hidden)
         self.head = nn.Linear(widths[-1], vocabulary_size, bias=config.bias)
         if config.tied_embeddings:

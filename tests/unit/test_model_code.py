@@ -18,7 +18,14 @@ from lab.models.build import build_model
 from lab.tui.model_code import Excerpt, stage_code
 
 MODELS = Path(models.__file__).parent
-FASTER_WAYS = ("fused.py", "fused_mlp.py", "fused_transformer.py", "cached_transformer.py", "short_ways.py")
+FASTER_WAYS = (
+    "fused.py",
+    "fused_mlp.py",
+    "fused_transformer.py",
+    "cached_transformer.py",
+    "short_ways.py",
+    "dropout.py",
+)
 """What computes the same as the models' source, and says nothing of how they are built."""
 NO_RUNG = ("build.py", "own.py", "contract.py")
 """What builds any model, and what is only of models of one's own."""
@@ -113,7 +120,7 @@ def test_what_a_rung_is_about_is_among_its_lines() -> None:
         "blocks": "for _ in range(config.layers)",
         "residual": "x = x + added if self.residual else added",
         "layernorm": 'if config.norm != "none":',
-        "scaled": "nn.Dropout(config.dropout)",
+        "scaled": "Dropout(config.dropout)",
     }
     for stage, line in about.items():
         assert line in "\n".join(excerpt.code for excerpt in stage_code(stage)), stage
