@@ -163,3 +163,6 @@ def test_waiting_runs_are_foreseen_as_far_as_their_lengths_are_known(
     assert times() == [(0.0, 12.0), (12.0, 12.0), (24.0, None), (None, 12.0)]
     lifecycle.pause_queue(store)
     assert times() == [(None, 12.0), (None, 12.0), (None, None), (None, 12.0)]
+    lifecycle.resume_queue(store)
+    add_run(store, "linear", 2.6, status="training")  # half of it took 12 s
+    assert times() == [(12.0, 12.0), (24.0, 12.0), (36.0, 24.0), (60.0, 12.0)]

@@ -186,7 +186,8 @@ def _time(run: RunRow, look: Look) -> Text:
     """How long it took, or will take; what is left, where it trains."""
     if run.status == "training":
         left = run.seconds * (run.steps - run.step) / run.step if run.step else None
-        return _plain(f"{_span(left)} left" if left is not None else text.NOTHING, look.colour("primary"), right=True)
+        said = text.NOTHING if left is None else f"{_span(left, coarse=look.narrow)} left"
+        return _plain(said, look.colour("primary"), right=True)
     if run.status == "queued":
         seconds = look.times.get(run.id, WaitingTime()).seconds
         said = text.NOTHING if seconds is None else f"~{_span(seconds)}"
@@ -194,9 +195,9 @@ def _time(run: RunRow, look: Look) -> Text:
     return _muted(_span(run.seconds) if run.seconds else text.NOTHING, look, right=True)
 
 
-def _span(seconds: float) -> str:
-    """A duration in five cells or so."""
-    return text.duration(seconds) if seconds < 600 else text.age(seconds)
+def _span(seconds: float, *, coarse: bool = False) -> str:
+    """A duration in six cells or fewer; coarse, in three."""
+    return text.duration(seconds) if seconds < (60 if coarse else 600) else text.age(seconds)
 
 
 def _dataset(run: RunRow, look: Look) -> Text:
@@ -241,7 +242,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("parameters", "params", 7, _parameters, sort=lambda run: run.parameters, right=True, from_width=88),
     Column("speed", "chars/s", 7, _speed, sort=lambda run: run.chars_per_second, right=True, descending=True,
            from_width=150),
-    Column("time", "time", 9, _time, sort=lambda run: run.seconds or None, right=True, descending=True, from_width=76,
+    Column("time", "time", 11, _time, sort=lambda run: run.seconds or None, right=True, descending=True, from_width=76,
            narrow_width=8, meaning="of training: taken, left, or to be expected"),
     Column("age", "age", 6, _age, sort=lambda run: run.ended_at or run.created_at, right=True, descending=True,
            meaning="since it ended; until it starts, where it waits"),

@@ -1,4 +1,4 @@
-"""When the waiting runs of a snapshot will start, and how long each takes, as far as finished runs tell it."""
+"""When the waiting runs of a snapshot will start, and how long each takes, as far as others like it tell."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ def waiting_times(snapshot: Snapshot) -> dict[str, WaitingTime]:
         return {}
     from lab.queue.forecast import Work, forecast, group_of, known_seconds, seconds_left
 
-    known = known_seconds(snapshot.runs)
+    training = [(run, seconds_left(run)) for run in snapshot.training]
+    at_this_pace = {
+        group_of(run): run.seconds + left for run, left in training if left is not None and run.parent_id is None
+    }
+    known = at_this_pace | known_seconds(snapshot.runs)
     waiting = sorted(
         (run for run in snapshot.runs if run.id in snapshot.places), key=lambda run: snapshot.places[run.id]
     )
     lengths = {run.id: _left(run.step, run.steps, known.get(group_of(run))) for run in waiting}
     times = {run_id: WaitingTime(seconds=seconds) for run_id, seconds in lengths.items()}
-    training = [(run, seconds_left(run)) for run in snapshot.training]
     if snapshot.queue_paused or any(left is None for _, left in training):
         return times
     foreseen = []
