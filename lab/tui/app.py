@@ -21,17 +21,17 @@ from textual.theme import ThemeProvider
 from textual.timer import Timer
 
 from lab.errors import LabError
-from lab.tui.background_news import BackgroundNews
+from lab.tui.announcer import Announcer
 from lab.tui.chores import Chores
 from lab.tui.edits import Edits
 from lab.tui.estimates import Estimates, MeasuringStarted, SpeedMeasured
-from lab.tui.first_events import FirstEvents
 from lab.tui.ladder_facts import LadderFacts, LadderFactsRead, read_ladder_facts
 from lab.tui.marker_style import needs_ascii, output_encoding
 from lab.tui.messages import Edited, NotRemembered, ReadFailed, SnapshotRead, WorkerChanged
 from lab.tui.modes import MODES, loaders
 from lab.tui.reader import Reader
 from lab.tui.remembered import RememberedFile, screen_path, settings_path
+from lab.tui.remembering import Remembering
 from lab.tui.snapshot import Snapshot
 from lab.tui.stylesheet import ParsedOnce
 from lab.tui.theme import DARK, OWN_THEMES, PRESENTER, SIXTEEN_COLOURS, WITHOUT_COLOUR
@@ -41,16 +41,9 @@ if TYPE_CHECKING:
     from lab.inference.client import InferenceClient
 from lab.text import literal
 
-WRITE_AFTER_SECONDS = 0.5
-"""From a change of what is remembered until it is written: whoever turns a knob turns it again."""
-
 CHORE_SECONDS = 0.2
 """From one chore to the next."""
 SCREENS_FOLDER = Path(__file__).parent / "screens"
-NEWS_AFTER_SECONDS = 1.0
-"""From a run's end until it is said: those that end meanwhile are said with it."""
-
-
 SWITCH_SECONDS = 0.0005
 """How long a key waits for Python while another thread reads; ten times as long by default."""
 
@@ -108,9 +101,7 @@ class LabApp(App[str]):
         self.reader = Reader(database, self.post_message)
         self.minder = WorkerMinder(database, self.post_message)
         self._read_problem = self._worker_problem = ""
-        self._first_events = FirstEvents()
-        self._background_news = BackgroundNews()
-        self._news_timer: Timer | None = None
+        self._announcer = Announcer(self)
         self._chores = Chores()
         self._ladder_asked = False
         self._ended_before_worker = 0
@@ -119,8 +110,7 @@ class LabApp(App[str]):
         self._set_first_theme()
         self.remembered = RememberedFile(screen_path(database))
         """How the screens of this database were left."""
-        self._write_timer: Timer | None = None
-        self._said_not_remembered: set[Path] = set()
+        self._remembering = Remembering(self, (self.settings, self.remembered))
         self.said = ""
         """What is said at the top where nothing may pop up."""
         self._said_timer: Timer | None = None
@@ -166,7 +156,7 @@ class LabApp(App[str]):
         self.reader.stop()
         self.minder.stop()
         self.inference.close()
-        self._write_remembered()
+        self._remembering.write()
 
     # How it looks, and what of that is remembered
 
@@ -218,33 +208,15 @@ class LabApp(App[str]):
     def remember(self, name: str, values: dict[str, Any]) -> None:
         """Takes over how a screen looks now; it is written soon, and on a thread."""
         if self.loaded and self.remembered.put(name, values):
-            self._write_soon()
+            self._remembering.write_soon()
 
     def _remember_theme(self, name: str) -> None:
         if self.settings.put("theme", name):
-            self._write_soon()
-
-    def _write_soon(self) -> None:
-        if self._write_timer is None:
-            self._write_timer = self.set_timer(WRITE_AFTER_SECONDS, self._write_on_thread)
-
-    def _write_on_thread(self) -> None:
-        self._write_timer = None
-        self.run_worker(self._write_remembered, thread=True, group="remembering", exit_on_error=False)
-
-    def _write_remembered(self) -> None:
-        for file in (self.settings, self.remembered):
-            try:
-                file.write()
-            except OSError as error:
-                self.post_message(NotRemembered(file.path, error.strerror or str(error)))
+            self._remembering.write_soon()
 
     @on(NotRemembered)
     def _not_remembered(self, message: NotRemembered) -> None:
-        if message.path not in self._said_not_remembered:
-            self._said_not_remembered.add(message.path)
-            said = f"what you choose here is not remembered: {message.path}: {message.reason}"
-            self.notify(said, severity="warning", markup=False)
+        self._remembering.say(message)
 
     @on(SnapshotRead)
     def _read(self, message: SnapshotRead) -> None:
@@ -258,7 +230,7 @@ class LabApp(App[str]):
         self._read_problem = ""
         self.estimates.learn(message.snapshot)
         self.snapshot = message.snapshot
-        self._see_news(message.snapshot)
+        self._announcer.see(message.snapshot)
         self.minder.need(_has_work(message.snapshot))
         self._show_problem()
 
@@ -282,22 +254,6 @@ class LabApp(App[str]):
     def watch_baseline(self) -> None:
         """Has the baseline remembered."""
         self._remember_marks()
-
-    def _see_news(self, snapshot: Snapshot) -> None:
-        """Firsts are said at once; how other runs ended a moment later, those that end together as one."""
-        firsts = self._first_events.news(snapshot)
-        for said in firsts:
-            self.notify(said, markup=False, timeout=10)
-        waiting = self._background_news.see(snapshot)
-        if firsts:
-            self._background_news.forget(next((run.id for run in snapshot.runs if run.status == "finished"), ""))
-        if waiting and self._news_timer is None:
-            self._news_timer = self.set_timer(NEWS_AFTER_SECONDS, self._say_news)
-
-    def _say_news(self) -> None:
-        self._news_timer = None
-        for news in self._background_news.take():
-            self.notify(news.said, severity="error" if news.bad else "information", markup=False)
 
     def _get_ready(self) -> None:
         """Looks after the worker, and prepares what is likely to be wanted next."""

@@ -51,7 +51,7 @@ class InspectScreen(InspectActions):
         with Horizontal(id="inspect-body"):
             with Vertical(id="inspect-left"):
                 yield ViewList(id="views")
-                yield ModelLists(id="model-lists", title="Runs", on_enter="look", name_width=16)
+                yield ModelLists(id="model-lists", title="Runs", on_enter="look")
             with Vertical(id="inspect-right"), Horizontal(id="inspect-pages"):
                 for name, view in (("first", FIRST), ("second", SECOND)):
                     with Vertical(id=name, classes="inspect-page"):

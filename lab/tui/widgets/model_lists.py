@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -37,6 +38,10 @@ class _Choice(SafeList):
         await self.screen.run_action(self._entered)
 
 
+NARROWEST_NAME, WIDEST_NAME = 16, 48
+"""Cells for the name of a run."""
+
+
 class ModelLists(Vertical):
     """Two lists. What is under their cursors is chosen."""
 
@@ -54,11 +59,11 @@ class ModelLists(Vertical):
         id: str,  # noqa: A002 (Textual's name)
         title: str = "Runs with a checkpoint",
         on_enter: str = "write",
-        name_width: int = 17,
     ) -> None:
         super().__init__(id=id)
-        self._title, self._entered, self._name_width = title, on_enter, name_width
+        self._title, self._entered = title, on_enter
         self._rows: tuple[tuple[str, str], ...] = ()
+        self._show_again: Callable[[], None] = lambda: None
         self._checkpoints: tuple[tuple[str, str], ...] = ()
 
     def compose(self) -> ComposeResult:
@@ -84,8 +89,10 @@ class ModelLists(Vertical):
         self, runs: Sequence[RunRow], beside: str | None, look: Look, *, dimmed: frozenset[str] = frozenset()
     ) -> None:
         """Lists the runs in this order; the cursor stays on its run."""
+        self._show_again = partial(self.show_runs, runs, beside, look, dimmed=dimmed)
+        width = self._name_width
         rows = tuple(
-            (run.id, f"{run.name}{run.val_loss}{run.id == beside}{run.id in dimmed}{look.colour_of(run.id)}")
+            (run.id, f"{run.name}{run.val_loss}{run.id == beside}{run.id in dimmed}{look.colour_of(run.id)}{width}")
             for run in runs
         )
         if rows == self._rows:
@@ -96,6 +103,15 @@ class ModelLists(Vertical):
             for run in runs
         ]
         self._replace("#models", options)
+
+    def on_resize(self) -> None:
+        """Names take the room there is."""
+        self._show_again()
+
+    @property
+    def _name_width(self) -> int:
+        """Cells for a name: what borders, scrollbar, mark and val leave."""
+        return min(WIDEST_NAME, max(NARROWEST_NAME, self.size.width - 13))
 
     def _run_text(self, run: RunRow, look: Look, *, beside: bool, dimmed: bool) -> Text:
         said = Text(no_wrap=True)
