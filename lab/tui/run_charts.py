@@ -164,7 +164,8 @@ def _rates(chain: list[tuple[RunRow, int]], run: RunRow, recorded: Curve | None)
         return (recorded.steps.astype(float), recorded.values) if recorded is not None else (np.zeros(0), np.zeros(0))
     steps = np.unique(np.linspace(1, max(1, run.steps), min(max(1, run.steps), RATE_POINTS)).astype(int))
     ends = [until for _, until in chain[:-1]]
-    rates = [rate_at(chain[int(np.searchsorted(ends, step))][0], int(step)) for step in steps]
+    runs = np.searchsorted(ends, steps).tolist()
+    rates = [rate_at(chain[place][0], step) for place, step in zip(runs, steps.tolist(), strict=True)]
     return steps.astype(float), np.array([np.nan if rate is None else rate for rate in rates], dtype=float)
 
 
