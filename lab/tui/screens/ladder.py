@@ -17,6 +17,7 @@ from lab.queue.rungs import RungState, common_seed, rung_states
 from lab.tui.actions import Action, Situation, bindings, footer_actions
 from lab.tui.edits import Edits
 from lab.tui.screens.queue_actions import QueueActions
+from lab.tui.screens.strip_panes import StripPanes
 from lab.tui.shown import Shown, of_run, of_text
 from lab.tui.snapshot import Wanted
 from lab.tui.theme import theme_colours
@@ -30,19 +31,17 @@ from lab.tui.widgets.text_pane import TextPane
 if TYPE_CHECKING:
     from lab.store.run_store import NewRun, RunRow
 
-PANES = ("rungs", "rung", "samples")
 
-
-class LadderScreen(QueueActions):
+class LadderScreen(QueueActions, StripPanes):
     """The ladder. Which rung is looked at lives in the table; what there is of each is worked out from the snapshot."""
 
     MODE = "ladder"
     CSS_PATH = "ladder.tcss"
     BINDINGS = bindings("ladder", priority=("next_pane", "previous_pane"))
+    PANES = ("rungs", "rung", "samples")
     AUTO_FOCUS = "#rungs"
 
     pane: var[str] = var("rungs", init=False)
-    zoomed: var[bool] = var(False, init=False)
 
     def __init__(self) -> None:
         super().__init__()
@@ -131,7 +130,7 @@ class LadderScreen(QueueActions):
 
     def restore(self, values: Mapping[str, Any]) -> None:
         """Takes that over."""
-        if values.get("pane") in PANES:
+        if values.get("pane") in self.PANES:
             self.set_reactive(LadderScreen.zoomed, values.get("zoomed") is True)
             self.go_to(values["pane"])
 
@@ -160,7 +159,7 @@ class LadderScreen(QueueActions):
         pane.border_subtitle = "" if self.seed is None else f"the same start, seed {self.seed}"
         pane.show(written, written)
         self._show_rung(look)
-        self._show_bars()
+        self.show_bars()
 
     def _look(self) -> Look:
         look = self.look_of_app()
@@ -229,10 +228,10 @@ class LadderScreen(QueueActions):
             said = untrained_text(name, self.lab.ladder.untrained, look)
             pane.show(said, said)
 
-    def _show_bars(self) -> None:
+    def show_bars(self) -> None:
         colours = theme_colours(self.app.theme_variables)
         self.query_one(KeyBar).show(self._footer_actions(), colours)
-        self.query_one(PaneStrip).show(PANES.index(self.pane), colours)
+        self.query_one(PaneStrip).show(self.PANES.index(self.pane), colours)
         self.show_status()
 
     # Panes
@@ -243,47 +242,10 @@ class LadderScreen(QueueActions):
         self.show_size()
         self.set_class(self.single, "-single")
         self.set_class(alone, "-alone")
-        shown = {pane: not alone or pane == self.pane for pane in PANES}
+        shown = {pane: not alone or pane == self.pane for pane in self.PANES}
         shown["below"] = shown["rung"] or shown["samples"]
         for name, is_shown in shown.items():
             self.query_one(f"#{name}").display = is_shown
-
-    def on_resize(self, event: events.Resize) -> None:
-        """Panes come and go with the room there is."""
-        if self.is_whole:
-            self.show_panes()
-            self._show_bars()
-
-    def go_to(self, pane: str) -> None:
-        """Shows a pane and gives it the keys."""
-        self.pane = pane
-        self.show_panes()
-        self.query_one(f"#{pane}").focus()
-        self._show_bars()
-
-    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """The pane that has the keys is the current one."""
-        if event.widget.id in PANES and self.is_whole:
-            self.pane = event.widget.id or "rungs"
-            self._show_bars()
-
-    @on(PaneStrip.Chosen)
-    def _strip_clicked(self, event: PaneStrip.Chosen) -> None:
-        self.go_to(PANES[event.place])
-
-    def action_next_pane(self, step: int = 1) -> None:
-        """Goes to the next pane."""
-        self.go_to(PANES[(PANES.index(self.pane) + step) % len(PANES)])
-
-    def action_previous_pane(self) -> None:
-        """Goes to the pane before."""
-        self.action_next_pane(-1)
-
-    def action_zoom(self) -> None:
-        """Gives the current pane the whole screen, or gives it back."""
-        if not self.single:
-            self.zoomed = not self.zoomed
-            self.go_to(self.pane)
 
     def action_unmark_all(self) -> None:
         """Leaves the zoom."""
@@ -298,7 +260,7 @@ class LadderScreen(QueueActions):
             return
         self._show_rung(self._look())
         self.query_one("#rung", TextPane).scroll_home(animate=False)
-        self._show_bars()
+        self.show_bars()
 
     def _move(self, table_action: str, scroll: str) -> None:
         """Moves the cursor; in a text, the text."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.text import Text
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.reactive import var
@@ -18,6 +18,7 @@ from lab import text
 from lab.tui.actions import Situation, bindings, footer_actions
 from lab.tui.chart_content import ChartContent
 from lab.tui.screens.queue_actions import QueueActions
+from lab.tui.screens.strip_panes import StripPanes
 from lab.tui.sweeps import SweepView, beside, said_lr, sweep_content
 from lab.tui.theme import theme_colours
 from lab.tui.widgets.bars import KeyBar, PaneStrip, StatusBar
@@ -28,22 +29,21 @@ if TYPE_CHECKING:
     from lab.config.own_model import OwnSource
     from lab.store.run_store import RunRow
 
-PANES = ("sweeps", "sweep-chart", "rates")
 FAR = 10
 CURSOR_STEPS = 120
 """Places of the cursor from one end of the range to the other."""
 
 
-class LRFinderScreen(QueueActions):
+class LRFinderScreen(QueueActions, StripPanes):
     """Which sweep is looked at lives in the list; what is known of each is read on a thread."""
 
     MODE = "lr_finder"
     CSS_PATH = "lr_finder.tcss"
     BINDINGS = bindings("lr_finder", priority=("next_pane", "previous_pane"))
+    PANES = ("sweeps", "sweep-chart", "rates")
     AUTO_FOCUS = "#sweeps"
 
     pane: var[str] = var("sweeps", init=False)
-    zoomed: var[bool] = var(False, init=False)
 
     def __init__(self) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ class LRFinderScreen(QueueActions):
 
     def restore(self, values: Mapping[str, Any]) -> None:
         """Takes that over."""
-        if values.get("pane") in PANES:
+        if values.get("pane") in self.PANES:
             self.set_reactive(LRFinderScreen.zoomed, values.get("zoomed") is True)
             self.go_to(values["pane"])
 
@@ -208,7 +208,7 @@ class LRFinderScreen(QueueActions):
         """Shows the keys and the status."""
         colours = theme_colours(self.app.theme_variables)
         self.query_one(KeyBar).show(footer_actions(self.situation), colours)
-        self.query_one(PaneStrip).show(PANES.index(self.pane), colours)
+        self.query_one(PaneStrip).show(self.PANES.index(self.pane), colours)
         self.show_status()
 
     # Panes
@@ -229,46 +229,6 @@ class LRFinderScreen(QueueActions):
         }
         for name, is_shown in shown.items():
             self.query_one(f"#{name}").display = is_shown
-
-    def on_resize(self, event: events.Resize) -> None:
-        """Panes come and go with the room there is."""
-        if self.is_whole:
-            self.show_panes()
-            self.show_bars()
-
-    def go_to(self, pane: str) -> None:
-        """Shows a pane and gives it the keys."""
-        self.pane = pane
-        self.show_panes()
-        self.query_one(f"#{pane}").focus()
-        self.show_bars()
-
-    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """The pane that has the keys is the current one."""
-        if event.widget.id in PANES and self.is_whole:
-            self.pane = event.widget.id or "sweeps"
-            self.show_panes()
-            self.show_bars()
-
-    @on(PaneStrip.Chosen)
-    def _strip_clicked(self, event: PaneStrip.Chosen) -> None:
-        self.go_to(PANES[event.place])
-
-    def action_next_pane(self, step: int = 1) -> None:
-        """Goes to the next pane."""
-        panes = [pane for pane in PANES if self.single or self.zoomed or self.query_one(f"#{pane}").display]
-        place = panes.index(self.pane) if self.pane in panes else 0
-        self.go_to(panes[(place + step) % len(panes)])
-
-    def action_previous_pane(self) -> None:
-        """Goes to the pane before."""
-        self.action_next_pane(-1)
-
-    def action_zoom(self) -> None:
-        """Gives the current pane the whole screen, or gives it back."""
-        if not self.single:
-            self.zoomed = not self.zoomed
-            self.go_to(self.pane)
 
     # Moving
 
