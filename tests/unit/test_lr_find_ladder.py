@@ -25,15 +25,15 @@ STAGES = (
     pytest.param("modern", marks=pytest.mark.longest),
     pytest.param("scaled", marks=[pytest.mark.longest, pytest.mark.gpu]),
 )
-SHARE_OF_STEPS = {"modern": 10}
-"""One step in so many of a stage's own is trained at each rate; one in five where not named."""
+SHARE_OF_STEPS = 5
+"""One step in so many of a stage's own is trained at each rate."""
 GRID = tuple(np.geomspace(1e-4, 1, 11).tolist())
 
 pytestmark = [pytest.mark.full, pytest.mark.usefixtures("one_thread")]
 
 
 def val_loss(config: RunConfig, dataset: Dataset, lr: float, resources: Resources) -> float:
-    steps = config.steps // SHARE_OF_STEPS.get(config.stage, 5)
+    steps = config.steps // SHARE_OF_STEPS
     short = config.replace(**at_rate(config, lr), steps=steps, eval_every=steps, eval_examples=64)
     loop = TrainingLoop(short, dataset, MemoryRecorder(), resources)
     loop.run()
