@@ -1,6 +1,7 @@
 """Makes the pictures of the README from a database of real runs: `python docs/make_pictures.py runs.db`.
 
-Wants a finished ladder, with at least one LR sweep and one run that `lab break` has queued; nothing in it is changed.
+Wants a finished ladder of several seeds, with at least one LR sweep and one run that `lab break` has queued; nothing in
+it is changed.
 With names after the database (`inspect`, `runs`, …) makes those alone.
 """
 
@@ -19,8 +20,10 @@ from textual.widgets import Static
 
 from lab.queue.break_requests import pairs_with
 from lab.store.location import files_folder
+from lab.store.run_store import TRAINING, RunRow
 from lab.tui.app import LabApp
 from lab.tui.drafts import Draft
+from lab.tui.screens.compare import CompareScreen
 from lab.tui.screens.composer import ComposerScreen
 from lab.tui.screens.help import HelpScreen
 from lab.tui.screens.inspect import InspectScreen
@@ -35,6 +38,7 @@ from lab.tui.widgets.run_table import RunTable
 SIZE = (160, 45)
 MARKED = ("bigram", "single-head", "multi-head", "blocks", "layernorm")
 OPENED = "layernorm"
+COMPARED = ("blocks", "multi-head", "residual", "layernorm")
 GRID = Draft("residual", change="lr=1e-3, 3e-4 dropout=0, 0.1, 0.2", seeds="1..3")
 PROMPT = "ROMEO:"
 INSPECTED = (
@@ -49,7 +53,7 @@ INSPECTED = (
     ("averaging", OPENED, ("]", "]")),
 )
 """Views, whose run they are shown of, and the keys that are pressed on the page."""
-ALL = ("runs", "composer", "help", "ladder", "run_view", "lr_finder", "race", "sample", "inspect")
+ALL = ("runs", "compare", "composer", "help", "ladder", "run_view", "lr_finder", "race", "sample", "inspect")
 PATIENCE_SECONDS = 300.0
 DRAWING_SECONDS = 0.7
 
@@ -74,6 +78,17 @@ class Pictures:
             await self.pilot.press("space")
         await self.until(lambda: set(wanted.values()) <= self.app.snapshot.curves.keys())
         await self.take("runs")
+
+    async def compare(self) -> None:
+        """The Compare mode with every seed of some stages, against the one that holds nothing together."""
+        self.app.marks = tuple(run.id for stage in COMPARED for run in self.finished(stage))
+        self.app.baseline = self.newest(COMPARED[0])
+        await self.pilot.press("3")
+        screen = self.app.screen
+        assert isinstance(screen, CompareScreen)
+        await self.until(lambda: len(screen.comparison.groups) == len(COMPARED) and not screen.comparison.unread)
+        await self.pilot.press("j", "j")
+        await self.take("compare")
 
     async def composer(self) -> None:
         """The composer with a grid of runs, over the Runs."""
@@ -161,7 +176,16 @@ class Pictures:
 
     def newest(self, stage: str) -> str:
         """The newest finished run of a stage."""
-        return next(run.id for run in reversed(self.app.snapshot.runs) if run.stage == stage and run.ended_at)
+        return self.finished(stage)[-1].id
+
+    def finished(self, stage: str) -> list[RunRow]:
+        """The finished runs of a stage that are as its first, but for the seed."""
+        of_stage = [
+            run
+            for run in self.app.snapshot.runs
+            if run.stage == stage and run.kind == TRAINING and run.status == "finished"
+        ]
+        return [run for run in of_stage if run.group_hash == of_stage[0].group_hash]
 
     def move_to(self, run_id: str) -> None:
         """Puts the cursor of the Runs on a run."""
