@@ -49,7 +49,10 @@ BENCHMARKS: Mapping[str, Callable[[], Comparison | list[Figure]]] = {
     "load-and-draw": lambda: charts.load_and_draw(repetitions=5),
 }
 
-LONG: Mapping[str, Callable[[], Comparison | list[Figure]]] = {"modern-minutes": large.modern_minutes}
+LONG: Mapping[str, Callable[[], Comparison | list[Figure]]] = {
+    "modern-minutes": large.modern_minutes,
+    "modern-minutes-first-tenth": large.modern_minutes_first_tenth,
+}
 """Those that take many minutes: run where they are named."""
 
 
