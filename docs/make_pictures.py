@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from textual.pilot import Pilot
@@ -217,6 +219,7 @@ if __name__ == "__main__":
         os.environ.update(HOME=home, XDG_CONFIG_HOME=home, COLORTERM="truecolor")
         given, copied = Path(sys.argv[1]), Path(home) / "lab" / "runs.db"
         copied.parent.mkdir()
-        shutil.copyfile(given, copied)
+        with closing(sqlite3.connect(given)) as source, closing(sqlite3.connect(copied)) as target:
+            source.backup(target)  # with what a worker has not folded into the file yet
         shutil.copytree(files_folder(given), files_folder(copied), ignore=shutil.ignore_patterns("screen.json"))
         asyncio.run(make(copied, Path(__file__).parent, sys.argv[2:] or ALL))
