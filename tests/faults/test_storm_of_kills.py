@@ -13,7 +13,7 @@ from storm import Storm, check, child_of, left, menu, storm, table
 from lab.store.run_store import RunStore
 from tests.conftest import NAMES, PROSE
 
-FEW, MIDDLE = 3, 30
+FEW, MIDDLE = 5, 30
 KINDS_OF_A_SHORT_STORM = ("dropout", "sweep")
 
 

@@ -220,7 +220,10 @@ async def test_long_work_shows_how_far_it_is_and_can_be_stopped(
 @BOTH
 @pytest.mark.parametrize(
     "view",
-    [view.name if view.name == "embeddings" else pytest.param(view.name, marks=pytest.mark.full) for view in VIEWS],
+    [
+        view.name if view.name in ("embeddings", "attention") else pytest.param(view.name, marks=pytest.mark.full)
+        for view in VIEWS
+    ],
 )
 async def test_every_view_is_shown_and_read_with_the_cursor(stored: Path, view: str, size: tuple[int, int]) -> None:
     app, _ = sample_app(stored)

@@ -23,7 +23,7 @@ def heads(shape: tuple[int, ...], dtype: torch.dtype = torch.float64) -> list[Te
 
 
 def by_place(like: Tensor, p: float) -> Tensor:
-    """A mask that any piece of the attention weights gets alike: of queries and keys at even distances from the end."""
+    """A mask by the row of a piece and the key, in place of a drawn one: known wherever a piece begins."""
     rows = torch.arange(like.shape[-2]).unsqueeze(1)
     return (rows + torch.arange(like.shape[-1])) % 3 > 0
 
@@ -89,6 +89,19 @@ def test_attention_keeps_the_precision_it_is_given(dtype: torch.dtype, monkeypat
     assert [each.dtype for each in gradients] == [dtype] * 3
     for ours_back, plain_back in zip(gradients, torch.autograd.grad(plain.sum(), exact), strict=True):
         torch.testing.assert_close(ours_back.double(), plain_back, **close)
+
+
+def test_under_autocast_all_is_brought_to_its_precision_as_torchs_own_does() -> None:
+    query, key, value = (each.detach().float().requires_grad_() for each in heads((3, 2, 70, 4)))
+    with torch.autocast("cpu", torch.bfloat16):
+        ours = scaled_dot_product_attention(
+            query.bfloat16(), key.bfloat16(), value, dropout_p=0.3, is_causal=True, scale=0.5
+        )
+        torchs = F.scaled_dot_product_attention(query.bfloat16(), key.bfloat16(), value, is_causal=True, scale=0.5)
+    assert ours.dtype == torchs.dtype == torch.bfloat16
+    gradients = torch.autograd.grad(ours.sum(), (query, key, value))
+    assert [each.dtype for each in gradients] == [torch.float32] * 3
+    assert all(torch.isfinite(each).all() for each in gradients)
 
 
 @pytest.mark.parametrize("p", [1e-4, 0.1, 0.2, 0.5, 0.9])

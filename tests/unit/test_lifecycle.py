@@ -498,7 +498,7 @@ class Lives(RuleBasedStateMachine):
 
 
 TestLives = Lives.TestCase
-TestLives.settings = settings(max_examples=20, stateful_step_count=30)
+TestLives.settings = settings(max_examples=40, stateful_step_count=30)
 
 
 @pytest.mark.full
