@@ -28,6 +28,7 @@ async def test_without_sweeps_it_says_what_to_press(size: tuple[int, int], empty
     async with app.run_test(size=size) as pilot:
         await in_finder(pilot)
         await until(pilot, lambda: "No LR sweep yet. n starts one" in on_screen(app))
+        assert on_screen(app).count("╭") == 1, "one frame, and the words are in it"
 
 
 @pytest.mark.parametrize("size", SIZES)

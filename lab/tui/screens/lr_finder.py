@@ -137,6 +137,7 @@ class LRFinderScreen(QueueActions, StripPanes):
         if self._prefer in self.views:
             self._prefer = None
         empty = self.query_one("#no-sweeps", Static)
+        empty.border_title = sweeps.border_title
         empty.update(self._hint())
         empty.display = not self.views
         self._show_sweep()
