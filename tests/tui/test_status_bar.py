@@ -63,8 +63,7 @@ async def test_a_window_may_shrink_to_nothing_and_grow_again(database: Path) -> 
                 await pilot.press(key)
         assert "Runs · 9" in on_screen(app) or "Loss" in on_screen(app)
         await pilot.resize_terminal(59, 15)
-        await pilot.pause()
-        assert "make the window larger" in on_screen(app)
+        await until(pilot, lambda: "make the window larger" in on_screen(app))
 
 
 async def test_a_full_disk_is_said_while_training_waits_for_it(database: Path) -> None:
