@@ -89,3 +89,8 @@ class WorkerError(LabError):
 
 class BundleError(UsageError):
     """A .labrun file cannot be taken in: it is cut short, changed, hostile, or of a newer lab; nothing was written."""
+
+
+def reason_of(error: Exception) -> str:
+    """What an error says; of a database's own, without the statement that met it."""
+    return str(getattr(error, "orig", None) or error)

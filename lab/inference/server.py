@@ -22,7 +22,7 @@ from lab.config.own_model import OwnSource
 from lab.config.run_config import from_json
 from lab.datasets.dataset import load_dataset
 from lab.datasets.tokenizer import CharacterTokenizer
-from lab.errors import LabError
+from lab.errors import LabError, reason_of
 from lab.inference.inspection.inspector import Inspector
 from lab.inference.loaded import LoadedModels
 from lab.inference.protocol import (
@@ -175,7 +175,7 @@ def _text(checkpoint: Checkpoint, model: nn.Module, request: SampleRequest, numb
 
 
 def _in_a_line(error: Exception) -> str:
-    said = str(getattr(error, "orig", None) or error).strip().splitlines()
+    said = reason_of(error).strip().splitlines()
     return f"the helper could not do it: {said[0] if said else type(error).__name__}"
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from lab.errors import LabError
+from lab.errors import LabError, reason_of
 from lab.tui.bearable import MOST_CHECKED, bearable
 from lab.tui.messages import ReadFailed, SnapshotRead
 from lab.tui.run_colours import run_slot
@@ -120,8 +120,7 @@ class Reader:
                     if len(state[1].curves) > 1:  # runs are marked: they may well be compared
                         import scipy.special  # noqa: F401 (half a second that nobody then waits for)
             except (SQLAlchemyError, LabError) as error:
-                said = getattr(error, "orig", None) or error
-                self._post(ReadFailed(f"the database cannot be read: {said}"))
+                self._post(ReadFailed(f"the database cannot be read: {reason_of(error)}"))
                 seen, pause = None, RETRY_SECONDS
             self._wake.wait(pause)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,30 @@ async def test_says_what_is_wrong_beside_the_field(database: Path) -> None:
         await until(pilot, lambda: not composer._queueing)
         assert app.screen is composer
         assert statuses(database) == before
+
+
+async def test_a_database_that_cannot_be_read_is_said_while_one_types_and_nothing_typed_is_lost(database: Path) -> None:
+    app = lab_app(database)
+    async with app.run_test(size=(160, 45)) as pilot:
+        await opened(pilot)
+        composer = await composer_of(pilot, "n")
+        connection = sqlite3.connect(database)
+        connection.execute("ALTER TABLE run RENAME TO elsewhere")
+        connection.commit()
+        await fill(pilot, steps="77")
+        assert "no such table" in composer.checked.errors["change"]
+        composer.query_one("#field-steps").focus()
+        await pilot.press("enter")
+        await until(pilot, lambda: any(note.message.startswith("not queued: data") for note in app._notifications))
+        assert app.screen is composer
+        connection.execute("ALTER TABLE elsewhere RENAME TO run")
+        connection.commit()
+        connection.close()
+        await fill(pilot, seeds="5")
+        assert composer.draft.steps == "77"
+        assert not composer.checked.errors
+        await pilot.press("enter")
+        await until(pilot, lambda: app.screen is not composer)
 
 
 async def test_says_that_such_a_run_is_stored_already(database: Path) -> None:

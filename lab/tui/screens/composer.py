@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.message import Message
 from textual.suggester import Suggester
 from textual.timer import Timer
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from lab import text
-from lab.errors import LabError
+from lab.errors import GridTooLargeError
 from lab.tui.drafts import (
     FIELDS,
     GROUPS,
@@ -33,7 +33,7 @@ from lab.tui.drafts import (
     usual_values,
 )
 from lab.tui.screens.confirm import ConfirmScreen
-from lab.tui.screens.window import Window
+from lab.tui.screens.draft_window import DraftWindow, StagedDraftWindow
 from lab.tui.theme import theme_colours
 from lab.tui.widgets.config_group import ConfigGroup
 from lab.tui.widgets.draft_text import draft_text, placeholders
@@ -44,10 +44,7 @@ if TYPE_CHECKING:
     from lab.config.named_model import NamedModel
     from lab.queue.experiment_requests import DatasetReader, Plan
     from lab.store.run_store import NewRun
-    from lab.tui.app import LabApp
 
-CHECK_AFTER = 0.08
-"""Seconds without a key before a draft is checked."""
 MEASURE_AFTER = 0.6
 """Seconds without a key before it is asked how long the runs take."""
 WIDE_FROM = 140
@@ -69,52 +66,25 @@ class SettingSuggester(Suggester):
         return complete_setting(self.model, value) if self.model is not None else None
 
 
-class ComposerScreen(Window[str]):
+class ComposerScreen(StagedDraftWindow[Draft, Check]):
     """Composes runs and queues them; its result is what was queued, in a line."""
 
     CSS_PATH = "composer.tcss"
     BINDINGS = [  # noqa: RUF012 (Textual's own form)
-        Binding("escape", "close", show=False),
         Binding("ctrl+s", "save", show=False, priority=True),
         Binding("ctrl+r", "again", show=False, priority=True),
-        Binding("down", "app.focus_next", show=False),
-        Binding("up", "app.focus_previous", show=False),
-        Binding("j", "stage(1)", show=False),
-        Binding("k", "stage(-1)", show=False),
         Binding("pagedown", "scroll_list(1)", show=False),
         Binding("pageup", "scroll_list(-1)", show=False),
     ]
 
-    @dataclass
-    class Checked(Message):
-        """A draft has been checked."""
-
-        check: Check
-
-    @dataclass
-    class Queued(Message):
-        """Runs have been queued, or could not be."""
-
-        said: str
-        failed: bool = False
-
     def __init__(self, draft: Draft) -> None:
-        super().__init__()
-        self.draft = draft
-        self.checked: Check | None = None
+        super().__init__(draft)
         self.again = False
         self.experiment = ""
         """The name that it was saved under as an experiment."""
-        self._timer: Timer | None = None
         self._measure_timer: Timer | None = None
         self._suggester = SettingSuggester()
-        self._queueing = False
         self._read: DatasetReader | None = None
-
-    @property
-    def lab(self) -> LabApp:
-        """The application, by its own type."""
-        return cast("LabApp", self.app)
 
     def compose(self) -> ComposeResult:
         """Stages on the left, fields beside them, and what they come to beside or below those."""
@@ -150,14 +120,13 @@ class ComposerScreen(Window[str]):
 
     async def on_mount(self) -> None:
         """Starts on the stages, or on what to change where a config is being copied."""
-        stages = self.query_one("#stages", OptionList)
-        stages.highlighted = next((i for i, option in enumerate(stages.options) if option.id == self.draft.stage), 0)
-        (self.query_one("#field-change") if self.draft != Draft(self.draft.stage) else stages).focus()
+        self.choose_stage(self.draft.stage)
+        (self.query_one("#field-change") if self.draft != Draft(self.draft.stage) else self.stages).focus()
         self._know_model()
         self.watch(self.app, "measured", self._show_plan, init=False)
         self._show_shape()
         await self._show_groups()
-        self._drafted()
+        self.drafted()
 
     def on_unmount(self) -> None:
         """Nobody wants to know any more how long these runs take."""
@@ -184,12 +153,7 @@ class ComposerScreen(Window[str]):
             self.draft = replace(self.draft, stage=stage)
             self._know_model()
             await self._show_groups()
-            self._drafted()
-
-    def action_stage(self, step: int) -> None:
-        """Chooses the next stage, or the one before."""
-        stages = self.query_one("#stages", OptionList)
-        (stages.action_cursor_down if step > 0 else stages.action_cursor_up)()
+            self.drafted()
 
     @on(OptionList.OptionSelected, "#stages")
     def _stage_entered(self) -> None:
@@ -213,14 +177,14 @@ class ComposerScreen(Window[str]):
             self.draft = replace(self.draft, **{name: event.value})  # type: ignore[arg-type]
             if name == "change":
                 await self._show_groups()
-            self._drafted()
+            self.drafted()
 
     @on(ConfigGroup.Changed)
     async def _setting_typed(self, event: ConfigGroup.Changed) -> None:
         self.draft = self.draft.with_setting(event.key, event.value)
         self.query_one("#field-change", Input).value = self.draft.change
         await self._show_groups()
-        self._drafted()
+        self.drafted()
 
     async def _show_groups(self) -> None:
         """Has the groups show what is typed now, and what was wrong when it was last checked."""
@@ -233,27 +197,20 @@ class ComposerScreen(Window[str]):
         for name, keys in group_keys(self.model).items():
             await self.query_one(f"#group-{name}", ConfigGroup).show(keys, usual, typed, errors, look)
 
-    def _drafted(self) -> None:
-        """Has the draft checked as soon as no key comes for a moment."""
-        for timer in (self._timer, self._measure_timer):
-            if timer is not None:
-                timer.stop()
-        self._timer = self.set_timer(CHECK_AFTER, self._check)
+    def drafted(self) -> None:
+        """Measures nothing either until no key comes for a moment."""
+        if self._measure_timer is not None:
+            self._measure_timer.stop()
+        super().drafted()
         self._show_placeholders()
 
-    def _check(self) -> None:
-        draft = self.draft
+    def check(self, draft: Draft) -> Check:
+        return self._check_grid(draft, confirmed=False)
 
-        def work() -> None:
-            try:
-                self.post_message(self.Checked(self._checked(draft)))
-            except LabError as error:
-                self.post_message(self.Checked(Check(draft, errors={"change": str(error)})))
+    def unchecked(self, draft: Draft, said: str) -> Check:
+        return Check(draft, errors={"change": said})
 
-        self.run_worker(work, thread=True, exclusive=True, group="check", exit_on_error=False)
-
-    def _checked(self, draft: Draft, *, confirmed: bool = False) -> Check:
-        """On a thread. Raises `LabError` where the database is not open."""
+    def _check_grid(self, draft: Draft, *, confirmed: bool) -> Check:
         from lab.queue.experiment_requests import DatasetReader
 
         if self._read is None:
@@ -261,16 +218,12 @@ class ComposerScreen(Window[str]):
         stored = self.lab.reader.store().runs()
         return check(draft, self._read, stored, confirmed=confirmed, experiment_name=self.experiment)
 
-    @on(Checked)
-    async def _show_check(self, event: Checked) -> None:
-        if event.check.draft != self.draft:
-            return
-        self.checked = event.check
-        self._suggester.model = event.check.model or self.model
+    async def show_check(self, check: Check) -> None:
+        self._suggester.model = check.model or self.model
         self._show_placeholders()
         for name in FIELDS:
             error = self.query_one(f"#error-{name}", Static)
-            said = event.check.errors.get(name, "")
+            said = check.errors.get(name, "")
             error.display = bool(said)
             error.update(text.literal(said))
         await self._show_groups()
@@ -341,64 +294,39 @@ class ComposerScreen(Window[str]):
         def saved(name: str | None) -> None:
             if name:
                 self.experiment = name
-                self._drafted()
+                self.drafted()
 
         name = self.draft.name or (self.model.stage if self.model is not None else "")
         self.app.push_screen(SaveExperimentScreen(checked.experiment, name), saved)
 
     # Queueing
 
-    @on(Input.Submitted)
     def action_queue(self) -> None:
         """Queues what the fields say, unless something is wrong with them."""
-        if self._queueing:
-            return
         checked = self.checked
         if checked is not None and checked.draft == self.draft and checked.too_large is not None:
-            self._ask_about_size(checked)
-            return
-        self._queue(confirmed=False)
+            self._ask_about_size(checked.too_large)
+        else:
+            super().action_queue()
 
-    def _ask_about_size(self, checked: Check) -> None:
-        too_large = checked.too_large
-        if too_large is None or too_large.final:
+    def _ask_about_size(self, too_large: GridTooLargeError) -> None:
+        if too_large.final:
             self.app.notify(f"not queued: {too_large}", severity="warning", markup=False)
             return
 
         def answered(sure: bool | None) -> None:
             if sure:
-                self._queue(confirmed=True)
+                self.queue(partial(self._enqueue, confirmed=True))
 
-        question = ConfirmScreen("Queue them all?", f"{too_large.said}", yes="queue them", key="y")
+        question = ConfirmScreen("Queue them all?", too_large.said, yes="queue them", key="y")
         self.app.push_screen(question, answered)
 
-    def _queue(self, *, confirmed: bool) -> None:
-        draft, lab, again = self.draft, self.lab, self.again
-        self._queueing = True
+    def enqueue(self, draft: Draft) -> DraftWindow.Queued:
+        return self._enqueue(draft, confirmed=False)
 
-        def work() -> None:
-            from sqlalchemy.exc import SQLAlchemyError
-
-            try:
-                checked = self._checked(draft, confirmed=confirmed)
-                if checked.plan is None:
-                    self.post_message(self.Checked(checked))
-                    self.post_message(self.Queued("", failed=True))
-                    return
-                self.post_message(self.Queued(queue_draft(lab.reader.store(), draft, checked.plan, again=again)))
-            except (LabError, SQLAlchemyError) as error:
-                self.post_message(self.Queued(f"not queued: {getattr(error, 'orig', None) or error}", failed=True))
-
-        self.run_worker(work, thread=True, group="queue", exit_on_error=False)
-
-    @on(Queued)
-    def _queued(self, event: Queued) -> None:
-        self._queueing = False
-        if event.said:
-            self.app.notify(event.said, markup=False, severity="warning" if event.failed else "information", timeout=4)
-        if not event.failed:
-            self.dismiss(event.said)
-
-    def action_close(self) -> None:
-        """Leaves without queueing."""
-        self.dismiss()
+    def _enqueue(self, draft: Draft, *, confirmed: bool) -> DraftWindow.Queued:
+        checked = self._check_grid(draft, confirmed=confirmed)
+        if checked.plan is None:
+            return self.refused(checked)
+        said = queue_draft(self.lab.reader.store(), draft, checked.plan, again=self.again)
+        return self.Queued(said, said)

@@ -4,31 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.containers import Horizontal, VerticalScroll
-from textual.message import Message
-from textual.timer import Timer
 from textual.widgets import Input, Static
 
 from lab import text
 from lab.errors import CheckpointError, ConfigError, LabError
 from lab.tui.run_charts import short_rate
-from lab.tui.screens.window import Window
+from lab.tui.screens.draft_window import DraftWindow
 from lab.tui.theme import theme_colours
 from lab.tui.widgets.run_columns import Look, shown_value
 
 if TYPE_CHECKING:
     from lab.queue.child_requests import ChildRequest
     from lab.store.run_store import CheckpointRow, NewRun, RunRow, RunStore
-    from lab.tui.app import LabApp
 
-CHECK_AFTER = 0.08
-"""Seconds without a key before the form is checked."""
 FIELDS = ("from", "steps", "lr", "dropout", "change", "name")
 _STEPS_SHOWN = 8
 
@@ -105,41 +99,14 @@ def _field_of(message: str, draft: ChildDraft) -> str:
     return "name" if "name" in message.split(" ")[:3] and "run's" in message else "change"
 
 
-class ContinueScreen(Window[str]):
+class ContinueScreen(DraftWindow[ChildDraft, ChildCheck]):
     """Composes a child run and queues it; its result is the child's id."""
 
     CSS_PATH = "continue_run.tcss"
-    BINDINGS = [  # noqa: RUF012 (Textual's own form)
-        Binding("escape", "close", show=False),
-        Binding("down", "app.focus_next", show=False),
-        Binding("up", "app.focus_previous", show=False),
-    ]
-
-    @dataclass
-    class Checked(Message):
-        """A draft has been checked."""
-
-        check: ChildCheck
-
-    @dataclass
-    class Queued(Message):
-        """The child has been queued, or could not be."""
-
-        child_id: str
-        said: str
 
     def __init__(self, parent: RunRow) -> None:
-        super().__init__()
+        super().__init__(ChildDraft())
         self.parent_run = parent
-        self.draft = ChildDraft()
-        self.checked: ChildCheck | None = None
-        self._timer: Timer | None = None
-        self._queueing = False
-
-    @property
-    def lab(self) -> LabApp:
-        """The application, by its own type."""
-        return cast("LabApp", self.app)
 
     def compose(self) -> ComposeResult:
         """The fields, and what they come to."""
@@ -174,46 +141,28 @@ class ContinueScreen(Window[str]):
     def on_mount(self) -> None:
         """Starts on how long it goes on."""
         self.query_one("#child-steps").focus()
-        self._drafted()
+        self.drafted()
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
         name = (event.input.id or "").removeprefix("child-")
         if self.draft.values.get(name, "") != event.value:
             self.draft = replace(self.draft, values={**self.draft.values, name: event.value})
-            self._drafted()
+            self.drafted()
 
-    def _drafted(self) -> None:
-        """Has the draft checked as soon as no key comes for a moment."""
-        if self._timer is not None:
-            self._timer.stop()
-        self._timer = self.set_timer(CHECK_AFTER, self._check)
+    def check(self, draft: ChildDraft) -> ChildCheck:
+        return check_child(draft, self.parent_run, self.lab.reader.store())
 
-    def _check(self) -> None:
-        draft, parent, reader = self.draft, self.parent_run, self.lab.reader
+    def unchecked(self, draft: ChildDraft, said: str) -> ChildCheck:
+        return ChildCheck(draft, errors={"from": said})
 
-        def work() -> None:
-            from sqlalchemy.exc import SQLAlchemyError
-
-            try:
-                self.post_message(self.Checked(check_child(draft, parent, reader.store())))
-            except (LabError, SQLAlchemyError) as error:
-                said = str(getattr(error, "orig", None) or error)
-                self.post_message(self.Checked(ChildCheck(draft, errors={"from": said})))
-
-        self.run_worker(work, thread=True, exclusive=True, group="check", exit_on_error=False)
-
-    @on(Checked)
-    def _show_check(self, event: Checked) -> None:
-        if event.check.draft != self.draft:
-            return
-        self.checked = event.check
+    async def show_check(self, check: ChildCheck) -> None:
         for name in FIELDS:
             error = self.query_one(f"#child-error-{name}", Static)
-            said = event.check.errors.get(name, "")
+            said = check.errors.get(name, "")
             error.display = bool(said)
             error.update(text.literal(said))
-        self.query_one("#continue-preview", Static).update(self._preview(event.check))
+        self.query_one("#continue-preview", Static).update(self._preview(check))
 
     def _preview(self, checked: ChildCheck) -> Text:
         look = Look(colours=theme_colours(self.app.theme_variables))
@@ -233,43 +182,14 @@ class ContinueScreen(Window[str]):
         said.append_text(_kept(checked.checkpoints, parent, muted))
         return said
 
-    @on(Input.Submitted)
-    def action_queue(self) -> None:
-        """Queues the child, unless something is wrong with it."""
-        if self._queueing:
-            return
-        self._queueing = True
-        draft, parent, lab = self.draft, self.parent_run, self.lab
-
-        def work() -> None:
-            from sqlalchemy.exc import SQLAlchemyError
-
-            try:
-                checked = check_child(draft, parent, lab.reader.store())
-                self.post_message(self.Checked(checked))
-                if checked.child is None:
-                    self.post_message(self.Queued("", ""))
-                    return
-                run = lab.edits.add_child(lab.reader.store(), checked.child)
-                said = f"{text.literal(run.name)} goes on from {text.literal(parent.name)}"
-                self.post_message(self.Queued(run.id, f"queued: {said} at step {run.parent_step:,}"))
-            except (LabError, SQLAlchemyError) as error:
-                self.post_message(self.Queued("", f"not queued: {getattr(error, 'orig', None) or error}"))
-
-        self.run_worker(work, thread=True, group="queue", exit_on_error=False)
-
-    @on(Queued)
-    def _queued(self, event: Queued) -> None:
-        self._queueing = False
-        if event.said:
-            severity = "information" if event.child_id else "warning"
-            self.app.notify(event.said, markup=False, severity=severity, timeout=4)  # type: ignore[arg-type]
-        if event.child_id:
-            self.dismiss(event.child_id)
-
-    def action_close(self) -> None:
-        """Leaves without queueing."""
-        self.dismiss()
+    def enqueue(self, draft: ChildDraft) -> DraftWindow.Queued:
+        store, parent = self.lab.reader.store(), self.parent_run
+        checked = self.check(draft)
+        if checked.child is None:
+            return self.refused(checked)
+        run = self.lab.edits.add_child(store, checked.child)
+        said = f"{text.literal(run.name)} goes on from {text.literal(parent.name)} at step {run.parent_step:,}"
+        return self.Queued(run.id, f"queued: {said}")
 
 
 def _changed(child: NewRun, parent: RunRow) -> str:

@@ -16,7 +16,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from lab import text
-from lab.errors import GridTooLargeError, LabError
+from lab.errors import GridTooLargeError, LabError, reason_of
 from lab.tui.screens.confirm import ConfirmScreen
 from lab.tui.screens.window import Window
 from lab.tui.theme import theme_colours
@@ -97,7 +97,7 @@ class ExperimentScreen(Window[None]):
             except GridTooLargeError as error:
                 self.post_message(self.Planned(problem=error.said, too_large=error))
             except (LabError, SQLAlchemyError) as error:
-                self.post_message(self.Planned(problem=str(getattr(error, "orig", None) or error)))
+                self.post_message(self.Planned(problem=reason_of(error)))
 
         self.run_worker(work, thread=True, exclusive=True, group="plan", exit_on_error=False)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from lab.errors import ConfigError, LabError
+from lab.errors import ConfigError, LabError, reason_of
 from lab.tui.edits import Edits
 from lab.tui.messages import Edited
 from lab.tui.screens.break_run import BreakActions
@@ -104,7 +104,7 @@ class QueueActions(BreakActions):
             try:
                 draft = draft_of(run, trusted_source(lab.reader.store(), run))
             except (LabError, SQLAlchemyError) as error:
-                lab.post_message(Edited(str(getattr(error, "orig", None) or error), failed=True))
+                lab.post_message(Edited(reason_of(error), failed=True))
                 return
             lab.call_from_thread(self._open_composer, draft)
 
