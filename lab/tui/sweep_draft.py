@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 FIELDS = ("method", "seeds", "from", "to", "steps", "change", "dataset")
 PLACEHOLDERS = {
-    "method": "ramp; or runs: a short run at each of eleven rates",
+    "method": "ramp; or runs: eleven short runs",
     "seeds": "4",
     "from": "lowest lr; 1e-5 for AdamW, 1e-3 for SGD",
     "to": "highest lr; 10",
     "steps": "of the ramp, by its range; of each run 200",
-    "change": "as the stage has it; or for example batch_size=64",
-    "dataset": "the stage's own; or names, or the path of a text",
+    "change": "as the stage; or batch_size=64",
+    "dataset": "the stage's own; or names, or a path",
 }
 
 

@@ -20,7 +20,7 @@ def placeholders(model: NamedModel | None) -> dict[str, str]:
     """What stands in each field while it is empty; of a model that is not named yet nothing is known."""
     return {
         "model": "my_model.py:MyModel, a file and the class in it",
-        "change": "as the stage has it; or lr=3e-4 dropout=0.1; lr=1e-3, 3e-4 makes a run of each",
+        "change": "as the stage; or lr=1e-3, 3e-4: a run each",
         "steps": f"{usual_values(model)['steps']}" if model is not None else "",
         "seeds": "1337; or 1, 2, 3, or 1..5: a run each",
         "dataset": f"{model.home_dataset if model is not None else 'shakespeare'}; or names, or the path of a text",
