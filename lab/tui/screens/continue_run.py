@@ -134,7 +134,7 @@ class ContinueScreen(DraftWindow[ChildDraft, ChildCheck]):
             "steps": f"{parent.steps:,} more",
             "lr": f"{short_rate(config.lr)}; a tenth of it is {short_rate(config.lr / 10)}",
             "dropout": shown_value(config.dropout) if config.model != "bigram" else "its model has none",
-            "change": "as the run has it; or for example schedule=cosine grad_clip=1",
+            "change": "as the run has it; or schedule=cosine grad_clip=1",
             "name": f"{text.clip(text.literal(parent.stage), 30)}-N",
         }
 
