@@ -87,7 +87,7 @@ class ComparePanes(CompareActions):
     def strip_place(self) -> int:
         return 2 + PAGES.index(self.page) if self.pane == "beside" else PANES.index(self.pane)
 
-    def _tostrip_place(self, place: int) -> None:
+    def _to_strip_place(self, place: int) -> None:
         place %= 2 + len(PAGES)
         if place >= 2:
             self.page = PAGES[place - 2]
@@ -95,14 +95,14 @@ class ComparePanes(CompareActions):
 
     @on(PaneStrip.Chosen)
     def _strip_clicked(self, event: PaneStrip.Chosen) -> None:
-        self._tostrip_place(event.place)
+        self._to_strip_place(event.place)
 
     def action_next_pane(self, by: int = 1) -> None:
         """Goes to the next pane; where one fills the screen, through the pages too."""
         if not self.marked:
             return
         if self.single:
-            self._tostrip_place(self.strip_place() + by)
+            self._to_strip_place(self.strip_place() + by)
         else:
             self.go_to(PANES[(PANES.index(self.pane) + by) % len(PANES)])
 
