@@ -52,6 +52,7 @@ async def test_a_sweep_is_shown_with_its_suggestions(size: tuple[int, int], data
             await pilot.press("tab")
         await until(pilot, lambda: "the edge of stability" in on_screen(app))
         assert "one seed alone" in on_screen(app)
+        assert f"Rates · {screen.run.name}" in on_screen(app)
 
 
 @pytest.mark.parametrize("size", SIZES)

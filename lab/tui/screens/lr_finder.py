@@ -167,8 +167,9 @@ class LRFinderScreen(QueueActions, StripPanes):
         else:
             other = beside(view, self.views)
             chart.show(sweep_content(view, other, look, cursor=self._cursor_lr()))
-        run = self.run
-        chart.set_heading(Text(f"Loss over learning rate · {text.literal(run.name)}" if run else "Loss over lr"))
+        of_run = f" · {text.literal(self.run.name)}" if self.run is not None else ""
+        chart.set_heading(Text(f"Loss over learning rate{of_run}"))
+        self.query_one("#found").border_title = Text(f"Rates{of_run}")
         self.query_one(RateList).show(view, look)
         self.query_one(RateList).display = bool(view and view.reading and view.reading.suggestions)
         self.query_one("#sweep-said", Static).update(self._said(view))
