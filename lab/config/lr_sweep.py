@@ -146,7 +146,7 @@ def sweep_from_json(text: str) -> LRSweep:
     return _validated(values)
 
 
-_OPTIONS = {"lowest": "--from", "highest": "--to"}
+_OPTIONS = {"lowest": "--from", "highest": "--to", "seeds": "--seeds", "steps": "--steps"}
 
 
 def _validated(values: Any) -> LRSweep:

@@ -97,5 +97,5 @@ def _number(name: str, typed: str) -> float | None:
 
 def _field_of(message: str) -> str:
     """The field that a refusal is about."""
-    words = {"--from": "from", "--to": "to", "seeds": "seeds", "steps": "steps", "method": "method", "the": "from"}
-    return words.get(message.split(" ")[0].split("=")[0], "change")
+    first = message.split(" ")[0].split("=")[0].removeprefix("--")
+    return first if first in ("from", "to", "seeds", "steps", "method") else "from" if first == "the" else "change"
