@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import Any
 
 import typer
+
+_NEAR = 0.7
+"""How alike two names are of which one may be meant by the other, from 0 to 1."""
+_STRAY_SETTING = re.compile(r"extra argument\S* \((\w+=[^ )]*)")
+"""A setting that was given without the option that it belongs to."""
 
 
 def said_plainly(error: typer.TyperException) -> str:
@@ -14,11 +20,18 @@ def said_plainly(error: typer.TyperException) -> str:
     message = _bad_value(error) or said[:1].lower() + said[1:]
     if ". Did you mean" in message:
         return message.replace(". Did you mean", ": did you mean")
-    near = difflib.get_close_matches(getattr(error, "option_name", ""), getattr(error, "possibilities", None) or (), 1)
+    message = message.partition(" (Possible")[0]
+    options = getattr(error, "possibilities", None) or ()
+    near = difflib.get_close_matches(getattr(error, "option_name", ""), options, 1, _NEAR)
     if near:
-        return f"{message.partition(' (Possible')[0]}: did you mean {near[0]}?"
+        return f"{message}: did you mean {near[0]}?"
     context: Any = getattr(error, "ctx", None)
-    return f"{message} (see: {context.command_path} --help)" if context is not None else message
+    if context is None:
+        return message
+    setting = _STRAY_SETTING.search(message)
+    if setting and any("--set" in parameter.opts for parameter in context.command.params):
+        return f"{message}: did you mean --set {setting[1]}?"
+    return f"{message} (see: {context.command_path} --help)"
 
 
 def _bad_value(error: Any) -> str | None:

@@ -98,6 +98,12 @@ def test_lists_of_a_missing_database_are_empty_and_make_none(
         ("train", "missing argument 'STAGE|FILE.py:CLASS' (see: lab train --help)"),
         ("train bigram more", "got unexpected extra argument(s) (more) (see: lab train --help)"),
         ("train bigram --stepz 3", "no such option: --stepz: did you mean --steps?"),
+        ("runs --where stage=x", "no such option: --where (see: lab runs --help)"),
+        (
+            "train bigram lr=3 seed=2",
+            "got unexpected extra argument(s) (lr=3 seed=2): did you mean --set lr=3?",
+        ),
+        ("doctor lr=3", "got unexpected extra argument(s) (lr=3) (see: lab doctor --help)"),
         ("train bigram --xyz", "no such option: --xyz (see: lab train --help)"),
         ("train bigram --steps", "option '--steps' requires an argument"),
         ("train bigram --steps abc", "--steps abc: must be a valid integer (see: lab train --help)"),
