@@ -76,6 +76,6 @@ async def test_a_full_disk_is_said_while_training_waits_for_it(database: Path) -
             connection.execute(sa.update(run_table).where(run_table.c.id == run.id).values(status="training"))
         assert lifecycle.hold_for_storage(store, run.id, run.attempt, reason)
         await until(pilot, lambda: "⚠ training waits: the disk of " in on_screen(app))
-        assert named(app, "bigram-1").status == "queued"
+        await until(pilot, lambda: named(app, "bigram-1").status == "queued")
         lifecycle.storage_works(store)
         await until(pilot, lambda: "training waits" not in on_screen(app))
