@@ -58,6 +58,11 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
+def pytest_sessionfinish() -> None:
+    """What is left goes with the process: to look through it once more takes seconds."""
+    gc.freeze()
+
+
 def _leave_one_look_each(items: list[pytest.Item]) -> None:
     """Of a test of the screen in several sizes or themes one runs always, here this and there that."""
     looks: dict[tuple[str, str], list[pytest.Item]] = {}
