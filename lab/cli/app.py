@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -22,16 +24,21 @@ app = typer.Typer(
 )
 
 
-def run(arguments: list[str]) -> int:
-    """Runs a command line; returns the exit status: 0 done, 1 the work failed, 2 bad usage."""
+@cache
+def parser() -> Callable[..., object]:
+    """What reads command lines; to make it takes longer than most commands."""
     from lab.cli import register_commands
 
-    if not app.registered_commands:
-        register_commands(app)
+    register_commands(app)
+    return typer.main.get_command(app)
+
+
+def run(arguments: list[str]) -> int:
+    """Runs a command line; returns the exit status: 0 done, 1 the work failed, 2 bad usage."""
 
     def command() -> int:
         try:
-            result = app(arguments, prog_name="lab", standalone_mode=False)
+            result = parser()(arguments, prog_name="lab", standalone_mode=False)
         except typer.TyperException as error:
             from lab.cli.complaints import said_plainly
 

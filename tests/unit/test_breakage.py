@@ -14,8 +14,7 @@ from comparison_helpers import MadeRun
 from typer.testing import CliRunner
 
 from lab.analysis.race import standing
-from lab.cli import register_commands
-from lab.cli.app import app
+from lab.cli.app import app, parser
 from lab.config.breakage import BREAKAGES, find_breakage, twins_of
 from lab.config.ladder import STAGES, stage_config
 from lab.config.lr_sweep import LRSweep
@@ -189,8 +188,7 @@ def test_while_it_trains_the_two_are_compared_at_the_same_step() -> None:
 
 
 def lab(database: Path, *words: str) -> Any:
-    if not app.registered_commands:
-        register_commands(app)
+    parser()  # gives the app its commands
     return CliRunner().invoke(app, [*words, "--db", str(database)])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -26,11 +27,16 @@ Refused = Callable[..., str]
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where these commands run: a folder with a text in it, and no database."""
-    monkeypatch.setenv("LAB_DB", str(tmp_path / "runs.db"))
-    monkeypatch.setenv("LAB_DEVICE", "cpu")
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "prose.txt").write_text(PROSE)
+    move_into(tmp_path, monkeypatch)
     return tmp_path
+
+
+def move_into(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has commands run in a folder."""
+    monkeypatch.setenv("LAB_DB", str(folder / "runs.db"))
+    monkeypatch.setenv("LAB_DEVICE", "cpu")
+    monkeypatch.chdir(folder)
+    (folder / "prose.txt").write_text(PROSE)
 
 
 @pytest.fixture
@@ -185,11 +191,23 @@ def test_filters_and_orders_that_mean_nothing_are_refused(refused: Refused) -> N
 # Of a run that is there
 
 
+TRAIN = ["train", "bigram", "--dataset", "prose.txt", "--steps", "20"]
+
+
+@pytest.fixture(scope="module")
+def trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny run in it, bigram-1."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        move_into(folder, patch)
+        assert run(TRAIN) == 0
+    return folder
+
+
 @pytest.fixture
-def trained(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A tiny run, bigram-1."""
-    assert run(["train", "bigram", "--dataset", "prose.txt", "--steps", "20"]) == 0
-    capsys.readouterr()
+def trained(folder: Path, trained_folder: Path) -> None:
+    """That run, to go on from."""
+    shutil.copytree(trained_folder, folder, dirs_exist_ok=True)
 
 
 @pytest.mark.usefixtures("trained")
@@ -238,8 +256,11 @@ def test_changes_that_do_not_keep_the_shapes_are_refused(refused: Refused, capsy
         assert said == "these changes do not keep the shapes and the dataset of a; train a new run"
 
 
-@pytest.mark.usefixtures("trained")
-def test_a_run_whose_text_has_changed_is_not_continued(refused: Refused, folder: Path) -> None:
+def test_a_run_whose_text_has_changed_is_not_continued(
+    refused: Refused, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(TRAIN) == 0
+    capsys.readouterr()
     (folder / "prose.txt").write_text(PROSE + "more")
     assert "has changed since run bigram-1 was made: put the old text back" in refused("continue", "bigram-1")
 

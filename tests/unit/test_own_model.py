@@ -12,8 +12,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from lab.cli import register_commands
-from lab.cli.app import app, run
+from lab.cli.app import app, parser, run
 from lab.config.experiment_files import read_experiment
 from lab.config.ladder import stage_config
 from lab.config.own_config import own_config
@@ -264,8 +263,7 @@ class Rebuilt(nn.Module):
 
 
 def lab(database: Path, *words: str) -> Any:
-    if not app.registered_commands:
-        register_commands(app)
+    parser()  # gives the app its commands
     return CliRunner().invoke(app, [*words, "--db", str(database)])
 
 
