@@ -19,6 +19,7 @@ from lab.inference.views import VIEWS
 from lab.tui.glossary import meanings
 from lab.tui.palette import VIEW_SYNONYMS
 from lab.tui.screens.inspect import InspectScreen
+from lab.tui.theme import LIGHT
 from lab.tui.widgets.page_view import PageView
 
 LARGE, SMALL = (160, 45), (80, 24)
@@ -372,6 +373,24 @@ async def test_it_is_left_as_it_was(stored: Path) -> None:
         await pilot.press("6")
         await until(pilot, lambda: client.inspected and last(again).view == "attention")
         await until(pilot, lambda: last(again).checkpoint == "20")
+
+
+async def test_another_theme_colours_the_page_anew(stored: Path) -> None:
+    app, _ = sample_app(stored)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await in_inspect(pilot)
+        page = await on_view(pilot, screen, "bigram")
+
+        def painted() -> set[str]:
+            strips = [page.render_line(y) for y in range(page.size.height)]
+            return {str(segment.style.bgcolor) for strip in strips for segment in strip if segment.style}
+
+        dark, own = painted(), page.rich_style
+        app.theme = LIGHT.name
+        await until(pilot, lambda: page.rich_style != own)
+        assert str(own.bgcolor) in dark
+        assert str(own.bgcolor) not in painted()
+        assert str(page.rich_style.bgcolor) in painted()
 
 
 async def test_sizes_come_and_go(stored: Path) -> None:

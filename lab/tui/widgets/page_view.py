@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from rich.segment import Segment
+from rich.style import Style
 from rich.text import Text
 from textual import events
 from textual.binding import Binding, BindingType
@@ -70,6 +71,8 @@ class PageView(ScrollView, can_focus=True, inherit_bindings=False):
         self._cursors: dict[tuple[str, int], Cursor] = {}
         self._drawn = _Drawn(())
         self._kept: dict[int, tuple[tuple[object, ...], Drawing]] = {}
+        self._style: Style | None = None
+        """Its own, which Textual works out anew each time from all that it stands in."""
 
     # What is shown
 
@@ -255,8 +258,14 @@ class PageView(ScrollView, can_focus=True, inherit_bindings=False):
         width = self.size.width
         if self._drawn.key[3:4] != (self.app.theme,):
             self._lay_out()
+        style = self._style = self._style or self.rich_style
         row = self._row(y + self.scroll_offset.y)
-        return Strip(row).adjust_cell_length(width, self.rich_style).apply_style(self.rich_style)
+        return Strip(row).adjust_cell_length(width, style).apply_style(style)
+
+    def notify_style_update(self) -> None:
+        """Its style may be another one."""
+        super().notify_style_update()
+        self._style = None
 
     def _row(self, y: int) -> Row:
         drawn = self._drawn
