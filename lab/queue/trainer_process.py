@@ -136,6 +136,8 @@ def trainer_main(database: Path, run_id: str, attempt: int, threads: int, beats:
             then = "begins again" if run.kind == LR_SWEEP else "goes on from there"
             said = f"interrupted at step {outcome.step:,}; it {then}"
             once_unlocked(lambda: lifecycle.requeue(store, run.id, run.attempt, said), count_beat)
+        elif outcome.status in lifecycle.WISHES:
+            once_unlocked(lambda: lifecycle.end_as_wished(store, run.id, run.attempt, outcome.status), count_beat)
         else:
             once_unlocked(lambda: lifecycle.end(store, run.id, run.attempt, outcome.status, outcome.error), count_beat)
     except AttemptLostError:

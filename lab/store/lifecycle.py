@@ -24,6 +24,8 @@ ACTIVE = ("queued", "training")
 ENDED = ("finished", "stopped", "diverged", "failed", "cancelled")
 STATUSES = ("queued", "training", "paused", *ENDED)
 RETRYABLE = ("stopped", "failed", "cancelled", "diverged")
+WISHES = {"paused": "pause", "stopped": "stop", "cancelled": "cancel"}
+"""How a trainer ends that grants a wish, and the wish."""
 FAILURES_ALLOWED = 3
 """A run fails for good after this many failures without a new checkpoint between."""
 
@@ -191,6 +193,25 @@ def end(store: RunStore, run_id: str, attempt: int, status: str, error: str | No
     if status in ENDED:
         values["ended_at"] = time.time()
     return _set(store, run_id, ("training",), of_attempt=attempt, **values)
+
+
+def end_as_wished(store: RunStore, run_id: str, attempt: int, status: str) -> bool:
+    """A worker's trainer has granted a wish. Was it taken back meanwhile, or another made, the run waits again.
+
+    Its next attempt then goes on from the checkpoint, or grants the other wish.
+    """
+    with store.database.durable.begin() as connection:
+        values: dict[str, object] = {"status": status, "wish": None, "error": None}
+        if status in ENDED:
+            values["ended_at"] = time.time()
+        granted = _update(run_id, ("training",), of_attempt=attempt, **values).where(_c.wish == WISHES[status])
+        if connection.execute(granted).rowcount:
+            return True
+        waits = _update(run_id, ("training",), of_attempt=attempt, status="queued", queue_position=_front(connection))
+        changed = bool(connection.execute(waits).rowcount)
+        if changed:
+            _log(connection, run_id, "info", f"no longer to be {status}: it waits to go on")
+        return changed
 
 
 def attempt_failed(store: RunStore, run_id: str, attempt: int, reason: str, *, for_good: bool = False) -> str | None:

@@ -90,6 +90,43 @@ def test_resuming_takes_back_a_wish_that_is_not_yet_granted(store: RunStore, add
     assert (store.run(run_id).status, store.run(run_id).wish) == ("training", None)
 
 
+@pytest.mark.parametrize(("wish", "status"), [("pause", "paused"), ("stop", "stopped"), ("cancel", "cancelled")])
+def test_a_wish_that_stands_is_granted(store: RunStore, add_runs: AddRuns, wish: str, status: str) -> None:
+    [run_id] = add_runs(1)
+    run = claimed(store)
+    assert getattr(lifecycle, wish)(store, run_id)
+    assert lifecycle.end_as_wished(store, run_id, run.attempt, status)
+    after = store.run(run_id)
+    assert (after.status, after.wish) == (status, None)
+    assert (after.ended_at is not None) == (status in lifecycle.ENDED)
+
+
+@pytest.mark.parametrize(("wish", "status"), [("pause", "paused"), ("stop", "stopped"), ("cancel", "cancelled")])
+def test_a_wish_taken_back_while_it_is_granted_is_not_lost(
+    store: RunStore, add_runs: AddRuns, wish: str, status: str
+) -> None:
+    run_id, other = add_runs(2)
+    run = claimed(store)
+    assert getattr(lifecycle, wish)(store, run_id)
+    assert lifecycle.resume(store, run_id)
+    assert lifecycle.end_as_wished(store, run_id, run.attempt, status)
+    after = store.run(run_id)
+    assert (after.status, after.wish, after.ended_at) == ("queued", None, None)
+    assert waiting(store) == [run_id, other]
+
+
+def test_another_wish_than_the_one_that_is_granted_still_stands(store: RunStore, add_runs: AddRuns) -> None:
+    [run_id] = add_runs(1)
+    run = claimed(store)
+    lifecycle.pause(store, run_id)
+    lifecycle.stop(store, run_id)
+    assert lifecycle.end_as_wished(store, run_id, run.attempt, "paused")
+    after = store.run(run_id)
+    assert (after.status, after.wish) == ("queued", "stop")
+    assert not lifecycle.end_as_wished(store, run_id, run.attempt, "stopped"), "that attempt is over"
+    assert store.run(run_id) == after
+
+
 def test_each_resumed_run_waits_before_all_others(store: RunStore, add_runs: AddRuns) -> None:
     ids = add_runs(4)
     for run_id in ids[1:]:
