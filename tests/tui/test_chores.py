@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tui_helpers import lab_app, on_screen, opened, until
+from sample_helpers import sample_app
+from tui_helpers import on_screen, opened, until
 
 from lab.tui.chores import LONGEST_SECONDS, PAUSE_SECONDS, Chores
 from lab.tui.modes import MODES
@@ -96,7 +97,7 @@ def test_new_objects_are_looked_at_as_always_and_old_ones_only_when_asked(collec
 async def test_a_mode_made_ahead_is_as_one_made_at_the_first_visit(database: Path, size: tuple[int, int]) -> None:
     seen: dict[bool, dict[str, str]] = {}
     for ahead in (False, True):
-        app = lab_app(database)
+        app, helper = sample_app(database)  # which answers nothing: what it is asked depends on the mode alone
         async with app.run_test(size=size) as pilot:
             runs = await opened(pilot)
             if ahead:
@@ -109,6 +110,7 @@ async def test_a_mode_made_ahead_is_as_one_made_at_the_first_visit(database: Pat
                 await pilot.press(mode.key)
                 await until(pilot, lambda app=app, mode=mode: mode.name == app.screen.MODE and app.screen.is_whole)
                 await until(pilot, lambda app=app: app.ladder.untrained or app.screen.MODE != "ladder")
+                await until(pilot, lambda helper=helper, mode=mode: helper.inspected or mode.name != "inspect")
                 await until(pilot, lambda app=app: "reading" not in on_screen(app))
                 shown[mode.name] = on_screen(app)
     for mode in MODES:
