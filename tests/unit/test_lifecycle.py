@@ -469,6 +469,17 @@ class Lives(RuleBasedStateMachine):
             assert result == "queued"
             self.waits(run, front=True)
 
+    @rule(attempt=attempts, status=st.sampled_from(sorted(lifecycle.WISHES)))
+    def end_as_wished(self, attempt: tuple[str, int], status: str) -> None:
+        run, number = attempt
+        owns = self.owns(attempt)
+        assert lifecycle.end_as_wished(self.store, run, number, status) == owns
+        if owns and self.wish[run] == lifecycle.WISHES[status]:
+            self.leaves(run, status)
+            self.wish[run] = None
+        elif owns:
+            self.waits(run, front=True)
+
     @rule(attempt=attempts)
     def requeue(self, attempt: tuple[str, int]) -> None:
         owns = self.owns(attempt)
