@@ -43,9 +43,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
-    """One worker more than there are cores: one or another always waits, for a process, a lock or a timer."""
-    return (yield) + 1
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int, int]:
+    """One worker more than there are cores: one or another always waits, for a process, a lock or a timer.
+
+    Not with `--full`: what takes long there is training, which waits for nothing.
+    """
+    return (yield) + (0 if config.getoption("--full") else 1)
 
 
 def pytest_collection_finish() -> None:
