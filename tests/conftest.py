@@ -54,7 +54,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int,
 def pytest_collection_finish() -> None:
     """What was imported stays, and is not looked through for garbage; what tests make is, less often than by default.
 
-    A screen is made of so many objects that the default takes a fifth of the time of its tests.
+    A screen is made of so many objects that the default takes some of the time of its tests.
     """
     gc.collect()
     gc.freeze()
@@ -62,7 +62,7 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_sessionfinish() -> None:
-    """What is left goes with the process: to look through it once more takes seconds."""
+    """What is left goes with the process: to look through it once more takes a second and more."""
     gc.freeze()
 
 

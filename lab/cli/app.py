@@ -26,7 +26,7 @@ app = typer.Typer(
 
 @cache
 def parser() -> Callable[..., object]:
-    """What reads command lines; to make it takes longer than most commands."""
+    """What reads command lines, made once a process."""
     from lab.cli import register_commands
 
     register_commands(app)

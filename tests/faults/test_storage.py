@@ -92,13 +92,10 @@ def test_a_trainer_that_cannot_write_pauses_with_the_reason_and_its_run_goes_on(
     limit(NOTHING_MORE, the_trainer(worker))
     run = shared.wait_for(run_id, "finished")
     assert (run.attempt, run.failures) == (2, 0)
-    by_sqlite, by_checkpoint = (
-        "fails (disk I/O error)",
-        "takes no larger file (see: ulimit -f)",
-    )  # whichever comes first
-    said = "training pauses: the disk of {} {}; it goes on when there is room"
-    log = shared.log(run_id)
-    assert any(said.format(shared.path, failed) in log for failed in (by_sqlite, by_checkpoint)), log
+    log, said = shared.log(run_id), "training pauses: the disk of {} {}; it goes on when there is room"
+    # By SQLite or by the checkpoint, whichever is written first.
+    failures = ("fails (disk I/O error)", "takes no larger file (see: ulimit -f)")
+    assert any(said.format(shared.path, failure) in log for failure in failures), log
     assert lifecycle.storage_problem(shared.store) == ""
     assert_same(shared.store, run_id, undisturbed)
     assert_sound(shared.store)
