@@ -23,7 +23,7 @@ from processes import (
     lab,
     left_behind,
     start_lab,
-    trainers,
+    the_trainer,
 )
 
 from lab.queue.requests import start_worker, worker_pid
@@ -169,18 +169,20 @@ def trained_beside_a_lock(
     alone: Laboratory, seconds: float, *, on_screen: bool = False, commands_wait: bool = True, **environment: str
 ) -> None:
     """Trains while another program holds the lock: it waits, and goes on as if nothing had been."""
-    first = alone.add(**RUN)
+    first, ends = alone.add(**RUN), alone.add("bigram", steps=1_000_000)
     with alone.worker(stall_seconds=60.0, **environment) as worker:
         alone.wait_for(first, "finished")
-        run_id, ends, waits = alone.add(**RUN), alone.add("bigram", steps=1_000_000), alone.add("bigram", seed=5)
-        alone.wait_for_checkpoint(run_id)
-        eventually(lambda: len(trainers(worker)) == 2, "both trainers")
+        eventually(lambda: alone.store.run(ends).step > 0, "the other's first step")
+        victim = the_trainer(worker)
         with ExitStack() as held_open:
             screen = held_open.enter_context(on_a_screen(alone)) if on_screen else None
+            run_id, waits = alone.add(**RUN), alone.add("bigram", seed=5)
+            alone.wait_for_checkpoint(run_id)
             lock = held_open.enter_context(ExitStack())
             lock.enter_context(held(alone.path))
             before = [alone.store.run(each) for each in (run_id, ends, waits)]
-            trainers(worker)[1].kill()  # whose end the worker has to write down
+            assert [run.status for run in before] == ["training", "training", "queued"], "one was over too soon"
+            victim.kill()  # whose end the worker has to write down
             command = start_lab("queue", "pause", waits, "--db", str(alone.path))
             if screen is not None:
                 screen.press("t")
