@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from textual import on
 from textual.binding import Binding
@@ -14,9 +14,6 @@ from textual.widgets import Input, OptionList
 
 from lab.errors import LabError, reason_of
 from lab.tui.screens.window import Window
-
-if TYPE_CHECKING:
-    from lab.tui.app import LabApp
 
 CHECK_AFTER = 0.08
 """Seconds without a key before a draft is checked."""
@@ -63,11 +60,6 @@ class DraftWindow(Window[str], Generic[DraftType, CheckType]):
         self.checked: CheckType | None = None
         self._check_timer: Timer | None = None
         self._queueing = False
-
-    @property
-    def lab(self) -> LabApp:
-        """The application, by its own type."""
-        return cast("LabApp", self.app)
 
     # What a window does its own way
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual import on
@@ -63,11 +63,6 @@ class ExperimentScreen(Window[None]):
         self.path = path
         self.again = False
         self.planned: ExperimentScreen.Planned | None = None
-
-    @property
-    def lab(self) -> LabApp:
-        """The application, by its own type."""
-        return cast("LabApp", self.app)
 
     def compose(self) -> ComposeResult:
         """One text, which scrolls."""

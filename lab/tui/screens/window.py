@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 from textual.await_complete import AwaitComplete
 from textual.binding import Binding
 from textual.screen import ModalScreen, Screen, ScreenResultType
+
+if TYPE_CHECKING:
+    from lab.tui.app import LabApp
 
 
 class ClosesOnce(Screen[ScreenResultType]):
@@ -25,3 +30,8 @@ class Window(ModalScreen[ScreenResultType], ClosesOnce[ScreenResultType]):
         Binding("tab", "app.focus_next", show=False, priority=True),
         Binding("shift+tab", "app.focus_previous", show=False, priority=True),
     ]
+
+    @property
+    def lab(self) -> LabApp:
+        """The application, by its own type."""
+        return cast("LabApp", self.app)
