@@ -28,6 +28,7 @@ from lab.tui.run_charts import last_value, rate_at, schedule_text
 from lab.tui.run_story import cursor_unit, headline, in_word_columns, starts_in, values_at, verdict
 from lab.tui.screens import step_actions
 from lab.tui.screens.continue_run import ContinueScreen
+from lab.tui.screens.help import HelpScreen
 from lab.tui.screens.run_view import RunView
 from lab.tui.screens.runs import RunsScreen
 from lab.tui.snapshot import Curve, References, Snapshot
@@ -87,6 +88,38 @@ async def test_enter_opens_the_run_and_escape_or_q_goes_back(database: Path) -> 
             assert "[red]brother[/red]\\x1b[2J" in said
             await pilot.press(key)
             assert isinstance(app.screen, RunsScreen)
+
+
+@pytest.mark.parametrize("mode", ["ladder", "runs", "compare"])
+async def test_what_it_shows_is_read_whatever_it_was_opened_from(
+    database: Path, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = lab_app(database)
+    async with app.run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        run_id = named(app, "residual-1").id
+        app.marks = (run_id,)
+        await app.switch_mode(mode)
+        await until(pilot, lambda: app.screen.is_whole)
+        beneath = app.screen
+        beneath.open_run(run_id)
+        await until(
+            pilot, lambda: isinstance(app.screen, RunView) and "grad_norm" in app.snapshot.curves.get(run_id, {})
+        )
+        await pilot.press("question_mark")  # a window changes nothing of it
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+        monkeypatch.setattr(type(beneath), "show_app", lambda screen: pytest.fail("what nobody sees is drawn"))
+        seen: list[Snapshot] = []
+        app.watch(app, "snapshot", lambda snapshot: seen.append(snapshot), init=False)
+        store = RunStore.open(database)
+        for notes in ("first", "second", "third"):
+            store.set_notes(run_id, notes)
+            await until(pilot, lambda notes=notes: app.snapshot.by_id[run_id].notes == notes)
+        store.close()
+        assert all("grad_norm" in snapshot.curves[run_id] for snapshot in seen)
+        monkeypatch.undo()
+        await pilot.press("escape", "escape")
+        await until(pilot, lambda: app.screen is beneath and not beneath._stale)
 
 
 async def test_the_cursor_moves_every_pane(database: Path) -> None:

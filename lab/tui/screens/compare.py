@@ -201,8 +201,7 @@ class CompareScreen(ComparePanes):
 
     def show_parts(self) -> None:
         """Shows what depends on the cursor, too."""
-        if self.is_current:  # else the screen above says what it wants
-            self.lab.reader.want(Wanted(compare=self._wanted()))
+        self.want(Wanted(compare=self._wanted()))
         comparison, look = self.comparison, self.look_of_app()
         self._show_heading(comparison, look)
         if self.marked:

@@ -15,6 +15,7 @@ from lab.tui.widgets.run_columns import Look
 
 if TYPE_CHECKING:
     from lab.tui.app import LabApp
+    from lab.tui.snapshot import Wanted
 
 
 SINGLE_PANE_BELOW = (100, 30)
@@ -61,6 +62,20 @@ class LabScreen(TakingAlong):
         """Whether all its widgets are there: not before it is mounted, nor while lab ends and they go one by one."""
         return self.app.is_running and 0 < self._composed <= len(self.walk_children(with_self=False))
 
+    @property
+    def is_foremost(self) -> bool:
+        """Whether it is the one that one sees, if behind a window: no other mode, and nothing opened from this one.
+
+        Textual's `is_current` is true of the screen beneath as well, as that may shine through.
+        """
+        seen = [screen for screen in self.app.screen_stack if isinstance(screen, LabScreen)]  # of the current mode
+        return bool(seen) and seen[-1] is self
+
+    def want(self, wanted: Wanted) -> None:
+        """Says what is to be read, unless another screen is over this one and says it."""
+        if self.is_foremost:
+            self.lab.reader.want(wanted)
+
     def show_app(self) -> None:
         """Shows what is known now."""
 
@@ -80,7 +95,7 @@ class LabScreen(TakingAlong):
             self.restore(self.lab.remembered.group(self.MODE))
 
     def _app_changed(self) -> None:
-        self._stale = self not in self.app.screen_stack  # that of the current mode
+        self._stale = not self.is_foremost
         if not self._stale and self.is_whole:
             self.restore_once()
             self.show_app()

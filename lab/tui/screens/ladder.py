@@ -70,7 +70,7 @@ class LadderScreen(QueueActions, StripPanes):
     @on(events.ScreenResume)
     def _read_facts(self) -> None:
         """Only where somebody looks: they take 20 MB."""
-        if self.is_current:
+        if self.is_foremost:
             self.lab.read_ladder_facts()
 
     # What is looked at
@@ -142,7 +142,7 @@ class LadderScreen(QueueActions, StripPanes):
         self.states = rung_states(lab.ladder.stages, lab.ladder.group_hashes, lab.snapshot.runs)
         self.seed = common_seed(self.states)
         sampled = [state.sampled(self.seed) for state in self.states]
-        lab.reader.want(Wanted(samples=tuple(run.id for run in sampled if run is not None)))
+        self.want(Wanted(samples=tuple(run.id for run in sampled if run is not None)))
         self._ask_how_long()
         self.show_panes()
         look = self._look()

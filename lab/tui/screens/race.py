@@ -136,8 +136,7 @@ class RaceScreen(QueueActions, ChartActions):
         """Shows what is known now."""
         self.show_size()
         self.set_class(self.single, "-single")
-        if self.is_current:  # else the screen above says what it wants
-            self.lab.reader.want(Wanted(compare=self._wanted()))
+        self.want(Wanted(compare=self._wanted()))
         look = self.look_of_app()
         self.query_one("#race-runs", Static).update(self._runs_text(look))
         self._show_chart(look)

@@ -162,12 +162,12 @@ class RunView(QueueActions, StepActions, ChartActions, PaneActions):
     # Showing it
 
     def _app_changed(self) -> None:
-        if not (self.is_current and self.is_whole):
+        if not (self.is_foremost and self.is_whole):
             return
         self.restore_once()
         run, snapshot = self.run, self.lab.snapshot
         drawn = with_ancestors(snapshot, [run.id]) if run else (self.run_id,)
-        self.lab.reader.want(Wanted(curves=drawn, detail=self.run_id, metrics=VIEW_METRICS))
+        self.want(Wanted(curves=drawn, detail=self.run_id, metrics=VIEW_METRICS))
         self._read_samples()
         self.show_all()
 

@@ -233,8 +233,7 @@ class RunsScreen(RunActions, TableActions, ChartActions):
     def _selection_changed(self) -> None:
         run, drawn = self.run, self.drawn
         self.lab.selected = run.id if run else self.lab.selected
-        if self.is_current:  # else the screen above says what it wants
-            self.lab.reader.want(self._wanted())
+        self.want(self._wanted())
         look = self.look()
         self.query_one(DetailPane).show(run, self.snapshot.detail, look)
         self._show_chart(drawn, look)
@@ -365,7 +364,7 @@ class RunsScreen(RunActions, TableActions, ChartActions):
 
     def watch_in_trash(self) -> None:
         """Other runs are listed; those of the trash are read first."""
-        self.lab.reader.want(self._wanted())
+        self.want(self._wanted())
         self.show_app()
 
     def watch_options(self) -> None:

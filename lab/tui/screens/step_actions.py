@@ -108,7 +108,7 @@ class StepActions(LabScreen):
         self._ticks = self.set_interval(PLAY_SECONDS, self._play_on) if playing else None
 
     def _play_on(self) -> None:
-        if self.is_current:
+        if self.is_foremost:
             self._move(1)
         if self.cursor is None or self.run is None:
             self.playing = False
