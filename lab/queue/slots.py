@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lab.config.run_config import RunConfig
+if TYPE_CHECKING:
+    from lab.config.run_config import RunConfig
 
 _ARITHMETIC_WORTH_ALL_THREADS = 1e10
 """Floating-point operations in a step above which splitting it over threads pays; below, two runs side by side do."""

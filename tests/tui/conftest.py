@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -70,6 +71,13 @@ def asked_speeds(monkeypatch: pytest.MonkeyPatch) -> list[tuple[SpeedRequest, Li
 
     monkeypatch.setattr(InferenceClient, "measure", measure)
     return asked
+
+
+@pytest.fixture(autouse=True)
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as the pictures show; what is said of how long things take goes by them as well."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1}, raising=False)
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -41,7 +40,6 @@ def app(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     shutil.copyfile(template, path)
     add_checkpoints(path, residual_1=(1, 20, 400), bigram_1=(300,), mlp_1=(400,))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     made, _ = sample_app(Path("runs.db"))
     return made
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ def app(ladder_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """lab on a part of the ladder, by a path that is the same everywhere."""
     (tmp_path / "runs.db").write_bytes(ladder_template.read_bytes())
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     return lab_app(Path("runs.db"))
 
 
@@ -61,7 +59,6 @@ def test_empty_ladder(
 ) -> None:
     """As a new database opens, once this machine is measured."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
 
     async def measured(pilot: Any) -> None:
         await until(pilot, lambda: isinstance(pilot.app.screen, LadderScreen) and pilot.app.ladder.code)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -44,7 +43,6 @@ def app(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     connection.close()
     add_checkpoints(path, **CHECKPOINTS)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     made, _ = sample_app(Path("runs.db"))
     return made
 

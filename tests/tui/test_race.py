@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -158,7 +157,6 @@ def pictured(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     shutil.copyfile(template, tmp_path / "runs.db")
     add_twin(tmp_path / "runs.db", 2.29)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     return lab_app(Path("runs.db"))
 
 

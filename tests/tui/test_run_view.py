@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -710,7 +709,6 @@ def pictured(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     shutil.copyfile(template, tmp_path / "runs.db")
     add_samples(tmp_path / "runs.db", "blocks-1", 100, 200, 400)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     shown = run_pages.config_text
     monkeypatch.setattr(
         run_pages, "config_text", lambda run, *how: shown(dataclasses.replace(run, id="000000"), *how)

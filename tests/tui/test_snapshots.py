@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ def app(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """lab on the stored runs, by a path that is the same everywhere."""
     shutil.copyfile(template, tmp_path / "runs.db")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     return lab_app(Path("runs.db"))
 
 

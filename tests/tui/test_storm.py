@@ -20,6 +20,7 @@ from tui_helpers import on_screen, until
 from lab import text
 from lab.queue import requests
 from lab.queue.requests import RunRequest, compose
+from lab.queue.slots import cores
 from lab.store import lifecycle, trash
 from lab.store.run_store import RunRow, RunStore
 from lab.tui.actions import ACTIONS
@@ -256,6 +257,7 @@ async def test_a_short_storm(database: Path, deleted: set[str]) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.skipif(cores() < 2, reason="two runs train at once on two cores")
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_a_storm_while_runs_train(database: Path, real_worker: None, deleted: set[str], seed: int) -> None:
     store = RunStore.open(database)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from lab import text
+from lab.queue.slots import cores
 from lab.tui.actions import Action
 from lab.tui.modes import MODES, MODES_BY_NAME
 from lab.tui.snapshot import Snapshot
@@ -188,7 +188,7 @@ def _seconds_left(snapshot: Snapshot) -> float | None:
 
 def _device(snapshot: Snapshot) -> str:
     devices = dict.fromkeys(run.device for run in snapshot.training if run.device)
-    return " ".join(devices) if devices else f"{text.plural(os.cpu_count() or 1, 'core')}"
+    return " ".join(devices) if devices else text.plural(cores(), "core")
 
 
 def _short(path: Path) -> str:
