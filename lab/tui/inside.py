@@ -26,7 +26,6 @@ CHARTED = ("saturated", "updates")
 BARS = " ▁▂▃▄▅▆▇█"
 SHADES = " ·░▒▓█"
 WIDEST_NAME = 25
-FIGURES_WIDTH = 24
 HEAT_ROWS = 5
 NARROWEST_DRAWING = 8
 RARE = 0.005
@@ -55,8 +54,13 @@ def place_at(histograms: TensorHistograms, step: int) -> int:
 
 
 def shown_name(tensor: str, parts_of_hidden: int = 2) -> str:
-    """A layer's name, short: `blocks.0.feed_forward.hidden` is "1 · ff hidden", the first 1 its block's number."""
+    """A layer's name, short: `blocks.0.feed_forward.hidden` is "1 · ff hidden", the first 1 its block's number.
+
+    Its heads are counted from 1 as well.
+    """
     parts = tensor.replace("feed_forward", "ff").replace("_", "-").split(".")
+    if parts[-2:-1] == ["head"] and parts[-1].isdigit():
+        parts[-1] = str(int(parts[-1]) + 1)
     if parts[0] == "blocks" and len(parts) > 1:
         return " · ".join([str(int(parts[1]) + 1), " ".join(parts[2:]) or "block"])
     if parts[0] == "hidden" and len(parts) > 1:
@@ -121,19 +125,21 @@ def _lines(curves: Sequence[tuple[str, np.ndarray, np.ndarray]], look: Look) -> 
 
 
 def _layers(facts: InsideFacts, step: int, width: int, look: Look) -> Text:
-    """A histogram of each layer's activations, and its figures."""
+    """A histogram of each layer's activations and of each head's entropy, and its figures."""
     said = Text(no_wrap=True)
-    layers = facts.of_kind("activations")
-    names, drawing = _columns(layers, facts, width)
+    layers = facts.of_kind("activations") + facts.of_kind("attention-entropy")
+    names, drawing = _columns(layers, facts, width - _figures_width(layers))
     octaves = max((_octaves_held(of.counts[place_at(of, step)]) for of in layers if of.edges == "log2-20"), default=1)
+    outermost = 2.0 ** (octaves - 20)
+    axes = {"log2-20": f"by octaves from −{outermost:g} through 0 to {outermost:g}", "linear": "tanh from −1 to 1"}
+    axes["share"] = "entropy from 0 to 1"
+    said.append("; ".join(axes[edges] for edges in axes if any(of.edges == edges for of in layers)) + "\n", "dim")
     for of, name in zip(layers, names, strict=True):
         place = place_at(of, step)
         cut = OCTAVES - octaves if of.edges == "log2-20" else 0
         said.append(f"{name} ")
         said.append(_bars(of.counts[place, cut : BINS - 1 - cut], drawing), look.colour("primary"))
         said.append(f" {_figures(of, place)}\n", look.colour("text-muted"))
-    outermost = 2.0 ** (octaves - 20)
-    said.append(f"from −{outermost:g} through 0 to {outermost:g} by octaves; tanh evenly from −1 to 1\n", "dim")
     return said
 
 
@@ -144,11 +150,11 @@ def _octaves_held(counts: np.ndarray) -> int:
 
 
 def _over_time(facts: InsideFacts, step: int, width: int, look: Look) -> Text:
-    """Of each layer, sizes upwards and steps to the right, the darker the more; the step's column stands out."""
+    """Of each layer and head, sizes upwards, steps to the right, the darker the more; the step's column stands out."""
     said = Text(no_wrap=True)
     said.append("upwards larger values; of tanh from −1 to 1\n", "dim")
-    layers = facts.of_kind("activations")
-    names, drawing = _columns(layers, facts, width)
+    layers = facts.of_kind("activations") + facts.of_kind("attention-entropy")
+    names, drawing = _columns(layers, facts, width - _figures_width(layers))
     for of, name in zip(layers, names, strict=True):
         cells, ends = _heat(of, HEAT_ROWS)  # (rows, S)
         held = place_at(of, step)
@@ -169,12 +175,13 @@ def _gradients(facts: InsideFacts, step: int, width: int, look: Look) -> Text:
     """How large the gradients of each layer's output are, on a logarithmic scale that all layers share."""
     said = Text(no_wrap=True)
     layers = facts.of_kind("gradients")
-    names, drawing = _columns(layers, facts, width)
+    names, drawing = _columns(layers, facts, width - len("1.0e-05"))
     sizes = np.array([of.stds[place_at(of, step)] for of in layers])
     seen = sizes[np.isfinite(sizes) & (sizes > 0)]
     if not len(seen):
         return Text("no gradient is above zero here\n", look.colour("text-muted"))
     low, high = np.floor(np.log10(seen.min())), np.ceil(np.log10(seen.max()))
+    said.append(f"σ of each output's gradient, from 10^{low:.0f} to 10^{high:.0f}\n", "dim")
     for name, size in zip(names, sizes, strict=True):
         share = (np.log10(size) - low) / max(1.0, high - low) if size > 0 else 0.0
         filled = round(float(share) * drawing) if np.isfinite(share) else 0
@@ -182,7 +189,6 @@ def _gradients(facts: InsideFacts, step: int, width: int, look: Look) -> Text:
         said.append("━" * filled, look.colour("primary"))
         said.append("─" * (drawing - filled), "dim")
         said.append(f" {size:.1e}\n", look.colour("text-muted"))
-    said.append(f"σ of each output's gradient, from 10^{low:.0f} to 10^{high:.0f}\n", "dim")
     return said
 
 
@@ -198,7 +204,12 @@ def _findings(facts: InsideFacts, step: int, width: int, look: Look) -> Text:
 
 
 def _figures(of: TensorHistograms, place: int) -> str:
-    """The deviation, and what is wrong with the layer's outputs, if anything."""
+    """The deviation, and what is wrong with the layer's outputs, if anything; of a head its mean entropy.
+
+    That is 1 where it attends to all characters alike, and 0 where to one of them.
+    """
+    if of.kind == "attention-entropy":
+        return f"entropy {of.means[place]:.2f}"
     said = f"σ {of.stds[place]:.2g}"
     if np.isfinite(of.saturated[place]):
         said += f" · {of.saturated[place]:.0%} saturated"
@@ -206,6 +217,19 @@ def _figures(of: TensorHistograms, place: int) -> str:
         said += f" · {of.dead[place]:.0%} dead"
     lost = int(of.counts[place, BINS - 1])
     return said + (f" · {lost} not finite" if lost else "")
+
+
+def _figures_width(layers: Sequence[TensorHistograms]) -> int:
+    """What the figures of these layers take at most, at whatever step, so that no drawing changes its width."""
+    widths = [len("σ 0.0012")]
+    for of in layers:
+        if of.kind == "attention-entropy":
+            widths.append(len("entropy 0.00"))
+        elif np.isfinite(of.saturated).any():
+            widths.append(len("σ 0.0012 · 100% saturated"))
+        elif np.isfinite(of.dead).any():
+            widths.append(len("σ 0.0012 · 100% dead"))
+    return max(widths)
 
 
 def _bars(counts: np.ndarray, width: int) -> str:
@@ -242,8 +266,8 @@ def condensed(counts: np.ndarray, width: int) -> np.ndarray:
 
 
 def _columns(layers: Sequence[TensorHistograms], facts: InsideFacts, width: int) -> tuple[list[str], int]:
-    """The layers' names, all as wide as the widest of them, and how wide a drawing may be beside them."""
+    """The layers' names, all as wide as the widest of them, and how wide a drawing may be between them and figures."""
     names = [shown_name(of.tensor, facts.parts) for of in layers]
     widest = min(max((len(name) for name in names), default=0), WIDEST_NAME)
-    drawing = int(np.clip(width - widest - FIGURES_WIDTH - 2, NARROWEST_DRAWING, BINS - 1))
+    drawing = int(np.clip(width - widest - 2, NARROWEST_DRAWING, BINS - 1))
     return [clip(name, widest).ljust(widest) for name in names], drawing

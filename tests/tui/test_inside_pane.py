@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,14 +45,14 @@ def readings(step: int) -> list[Reading]:
     ]  # fmt: skip
 
 
-def recorded(store: RunStore, steps: tuple[int, ...], **settings: Any) -> RunRow:
+def recorded(store: RunStore, steps: tuple[int, ...], more: Sequence[Reading] = (), **settings: Any) -> RunRow:
     config = stage_config("mlp", settings={"steps": 40, **settings})
     [added] = store.add_runs([NewRun(config=config, dataset=FACTS)])
     run = lifecycle.claim(store, added.id)
     assert run is not None
     recorder = RunRecorder(store, run.id, run.attempt, run.steps)
     for step in steps:
-        recorder.snapshot(step, readings(step))
+        recorder.snapshot(step, [*readings(step), *more])
     recorder.progress(step=40)
     recorder.close()
     lifecycle.end(store, run.id, run.attempt, "finished")
@@ -124,6 +125,38 @@ async def test_over_time_the_axis_is_told_and_the_step_stands_out(store: RunStor
         text = view_text("over time", facts, 40, 60, Look())
         marked = [text.plain[span.start] for span in text.spans if span.style == accent]
         assert marked.count("█") >= 2
+
+
+async def test_the_entropy_of_each_head_stands_behind_the_layers(store: RunStore) -> None:
+    even, one = np.zeros(BINS, int), np.zeros(BINS, int)
+    even[BINS - 2], one[0] = 100, 100
+    heads = [
+        Reading("blocks.1.attention.head.0", "attention-entropy", "share", tuple(even.tolist()), 100.0, 100.0),
+        Reading("blocks.1.attention.head.1", "attention-entropy", "share", tuple(one.tolist()), 4.0, 0.5),
+    ]
+    run = recorded(store, (1, 20, 40), more=heads)
+    app = PaneApp(store)
+    async with app.run_test(size=(120, 40)) as pilot:
+        pane = await shown(pilot, run, 20)
+        first, second = (next(line for line in said(app).splitlines() if f"head {n}" in line) for n in (1, 2))
+        assert first.split() == ["2", "·", "attention", "head", "1", "█", "entropy", "1.00"]
+        assert second.split() == ["2", "·", "attention", "head", "2", "█", "entropy", "0.04"]
+        assert first.index("█") > second.index("█") + 10
+        assert said(app).index("1 · nonlinearity") < said(app).index("2 · attention head 1")
+        assert "tanh from −1 to 1; entropy from 0 to 1" in said(app)
+        pane.turn_view(1)
+        await until(pilot, lambda: "2 · attention head 2" in said(app))
+
+
+async def test_a_drawing_is_as_wide_at_every_step(store: RunStore) -> None:
+    run = recorded(store, (1, 20, 40))
+    app = PaneApp(store)
+    async with app.run_test(size=(66, 30)) as pilot:
+        pane = await shown(pilot, run, 40)
+        assert pane.facts is not None
+        for view in ("layers", "over time"):
+            drawn = [view_text(view, pane.facts, step, 66, Look()).plain.splitlines() for step in (1, 20, 40)]
+            assert len({line.index("σ") for lines in drawn for line in lines if "σ" in line}) == 1
 
 
 async def test_the_step_cursor_moves_the_histograms(store: RunStore) -> None:
@@ -212,4 +245,6 @@ def test_names_are_short() -> None:
     assert shown_name("blocks.2") == "3 · block"
     assert shown_name("hidden.3") == "2 · nonlinearity"
     assert shown_name("hidden.4", parts_of_hidden=3) == "2 · nonlinearity"
+    assert shown_name("blocks.1.attention.head.0") == "2 · attention head 1"
+    assert shown_name("head.weight") == "head weight"
     assert shown_name("token_embedding") == "token-embedding"
