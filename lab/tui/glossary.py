@@ -118,6 +118,8 @@ _MEANINGS = (
             "About 10^-3 is healthy; far above it is too fast, far below too slow.", ACTIVATIONS),
     Meaning("saturated", "The share of tanh outputs so near to ±1 that almost no gradient passes. A layer that is "
             "mostly saturated hardly learns.", ACTIVATIONS),
+    Meaning("dead", "The share of a ReLU's outputs that are zero for every character of the batch. No gradient passes "
+            "there, so that most never come back.", ACTIVATIONS),
     Meaning("smoothed", "A running mean of the curve, by < and >. The raw curve stays dimmed behind it: smoothing "
             "hides spikes and lags.", ACTIVATIONS),
     Meaning("FLOPs", "Arithmetic spent in training, counted as 6 × parameters × characters. By it models of different "
@@ -139,8 +141,8 @@ _MEANINGS = (
             "where one of them is better.", ""),
     Meaning("averaging", "The way from an average over what came before to attention, in four versions with their "
             "times. The first three are the same numbers; the fourth lets the data choose.", GPT),
-    Meaning("entropy", "How undecided a head is, in nats: 0 where it looks at one character, ln n where at n alike. "
-            "Low is a head that knows what it looks for.", GPT),
+    Meaning("entropy", "How undecided a head is, in nats: 0 where it looks at one character, ln n where at n alike; "
+            "while training as a share of the most, to 1. Low is a head that knows what it looks for.", GPT),
     Meaning("mean distance", "How many characters back a head looks on average. Near 1 it looks at its neighbour.",
             GPT),
     Meaning("explained", "The share of all variance that the shown dimensions hold (PCA). Where it is small, "

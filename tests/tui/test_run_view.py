@@ -121,6 +121,22 @@ async def test_what_it_shows_is_read_whatever_it_was_opened_from(
         await until(pilot, lambda: app.screen is beneath and not beneath._stale)
 
 
+async def test_help_is_about_the_page_that_one_looks_at(database: Path) -> None:
+    inside = ["saturated", "dead", "entropy", "update:data"]
+    app = lab_app(database)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await viewing(pilot)
+        for key, page, terms in (("]", "gradient", ["grad_norm"]), ("tab", "inside", inside)):
+            await pilot.press(key)
+            assert screen.page == page
+            await pilot.press("question_mark")
+            await until(pilot, lambda: isinstance(app.screen, HelpScreen) and "Under the cursor" in on_screen(app))
+            under = on_screen(app).split("Under the cursor")[1].split("Queue")[0]
+            assert all(f" {term} " in under for term in [*terms, "residual"])
+            await pilot.press("escape")
+            await until(pilot, lambda: app.screen is screen)
+
+
 async def test_the_cursor_moves_every_pane(database: Path) -> None:
     add_samples(database, "residual-1", 100, 200, 400)
     app = lab_app(database)

@@ -125,7 +125,14 @@ class RunView(QueueActions, StepActions, ChartActions, PaneActions):
 
     def pointed_at(self) -> list[str]:
         """What the current page is about."""
-        about = {"loss": ["val", "train", "choices"], "lr": ["lr", "schedule"], "sample": ["a sample"]}
+        about = {
+            "loss": ["val", "train", "choices"],
+            "lr": ["lr", "schedule"],
+            "gradient": ["grad_norm"],
+            "speed": ["chars/s"],
+            "inside": ["saturated", "dead", "entropy", "update:data"],
+            "sample": ["a sample"],
+        }
         return [*about.get(self.page, ["status"]), self.run.stage if self.run else ""]
 
     def in_view(self) -> list[str]:
