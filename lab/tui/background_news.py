@@ -25,12 +25,20 @@ class News:
     bad: bool = False
 
 
+@dataclass(frozen=True)
+class Ended:
+    """A run that has ended, and of an LR sweep what it suggests."""
+
+    run: RunRow
+    suggestion: str = ""
+
+
 class BackgroundNews:
     """Sees snapshots go by, and gathers what ended until it is asked for."""
 
     def __init__(self) -> None:
         self._statuses: dict[str, str] | None = None
-        self._ended: dict[str, RunRow] = {}
+        self._ended: dict[str, Ended] = {}
 
     def see(self, snapshot: Snapshot) -> bool:
         """Compares with the snapshot before; whether there is something to say."""
@@ -39,7 +47,8 @@ class BackgroundNews:
         if before is not None:
             for run in snapshot.runs:
                 if run.status in ENDED and before.get(run.id, run.status) not in ENDED:
-                    self._ended[run.id] = run
+                    sweep = snapshot.sweeps.get(run.id)
+                    self._ended[run.id] = Ended(run, sweep.result if sweep is not None else "")
         return bool(self._ended)
 
     def forget(self, run_id: str) -> None:
@@ -48,24 +57,33 @@ class BackgroundNews:
 
     def take(self) -> list[News]:
         """What has gathered, one piece of news for each way of ending."""
-        by_status = {status: [run for run in self._ended.values() if run.status == status] for status in ENDED}
+        by_status = {status: [each for each in self._ended.values() if each.run.status == status] for status in ENDED}
         self._ended = {}
-        return [News(_said(status, runs), status != "finished") for status, runs in by_status.items() if runs]
+        return [News(_said(status, ended), status != "finished") for status, ended in by_status.items() if ended]
 
 
-def _said(status: str, runs: Sequence[RunRow]) -> str:
-    if len(runs) > 1:
-        names = ", ".join(_named(run) for run in runs[:MOST_NAMED])
-        more = f" and {len(runs) - MOST_NAMED} more" if len(runs) > MOST_NAMED else ""
-        return f"{len(runs)} runs {status}: {names}{more}"
-    run = runs[0]
+def _said(status: str, ended: Sequence[Ended]) -> str:
+    if len(ended) > 1:
+        names = ", ".join(_named(each) for each in ended[:MOST_NAMED])
+        more = f" and {len(ended) - MOST_NAMED} more" if len(ended) > MOST_NAMED else ""
+        return f"{len(ended)} runs {status}: {names}{more}"
+    run = ended[0].run
     name = text.clip(text.literal(run.name), 40)
+    if status == "finished" and run.kind == "lr-sweep":
+        return f"{name} finished: {_suggested(ended[0])}"
     if status == "finished":
         return f"{name} finished: val {text.loss(run.val_loss)}, {text.choices(run.val_loss)} choices"
     reason = text.clip(text.literal((run.error or "").partition("\n")[0]), 120)
     return f"{name} {status}" + (f": {reason}" if reason else "")
 
 
-def _named(run: RunRow) -> str:
+def _named(ended: Ended) -> str:
+    run = ended.run
     name = text.clip(text.literal(run.name), 24)
-    return f"{name} {text.loss(run.val_loss)}" if run.status == "finished" else name
+    if run.status != "finished":
+        return name
+    return f"{name} {_suggested(ended) if run.kind == 'lr-sweep' else text.loss(run.val_loss)}"
+
+
+def _suggested(sweep: Ended) -> str:
+    return f"lr {sweep.suggestion}" if sweep.suggestion not in ("", "none") else "no suggestion"

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sweep_helpers import add_sweep
 from tui_helpers import lab_app, on_screen, opened, until
 
+from lab.store.run_store import RunStore
 from lab.tui.background_news import BackgroundNews
 from lab.tui.messages import WorkerChanged
 from lab.tui.snapshot import Snapshot
@@ -41,6 +43,29 @@ async def test_how_runs_end_is_said_and_several_as_one(database: Path) -> None:
         await until(pilot, lambda: len(toasts(app)) == 2)
         assert "2 runs finished: blocks-1 2.250, residual-1 2.250" in toasts(app)
         assert "layernorm-1 failed: out of memory" in toasts(app)
+
+
+async def test_of_a_sweep_its_suggestion_is_said(database: Path) -> None:
+    store = RunStore.open(database)
+    found, flat = add_sweep(store), add_sweep(store, flat=True)
+    store.close()
+    set_status(database, "training", found.name, flat.name)
+    app = lab_app(database)
+    async with app.run_test(size=(160, 45)) as pilot:
+        await opened(pilot)
+        set_status(database, "finished", found.name)
+        await until(pilot, lambda: toasts(app))
+        lr = app.snapshot.sweeps[found.id].result
+        assert 0.001 < float(lr) < 0.1
+        assert toasts(app) == [f"{found.name} finished: lr {lr}"]
+        set_status(database, "finished", flat.name)
+        await until(pilot, lambda: f"{flat.name} finished: no suggestion" in toasts(app))
+        set_status(database, "training", found.name, flat.name)
+        await until(pilot, lambda: len(app.snapshot.training) == 2)
+        set_status(database, "finished", found.name, flat.name)
+        several = {f"{found.name} lr {lr}", f"{flat.name} no suggestion"}
+        await until(pilot, lambda: toasts(app)[-1].startswith("2 runs finished: "))
+        assert set(toasts(app)[-1].removeprefix("2 runs finished: ").split(", ")) == several
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 45)])
