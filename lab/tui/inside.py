@@ -25,7 +25,7 @@ VIEWS = ("layers", "over time", "saturated", "updates", "gradients", "findings")
 CHARTED = ("saturated", "updates")
 BARS = " ▁▂▃▄▅▆▇█"
 SHADES = " ·░▒▓█"
-WIDEST_NAME = 25
+NARROWEST_NAME, WIDEST_NAME = 10, 25
 HEAT_ROWS = 5
 NARROWEST_DRAWING = 8
 RARE = 0.005
@@ -131,8 +131,12 @@ def _layers(facts: InsideFacts, step: int, width: int, look: Look) -> Text:
     names, drawing = _columns(layers, facts, width - _figures_width(layers))
     octaves = max((_octaves_held(of.counts[place_at(of, step)]) for of in layers if of.edges == "log2-20"), default=1)
     outermost = 2.0 ** (octaves - 20)
-    axes = {"log2-20": f"by octaves from −{outermost:g} through 0 to {outermost:g}", "linear": "tanh from −1 to 1"}
-    axes["share"] = "entropy from 0 to 1"
+    said_outermost = f"{outermost:g}" if outermost >= 1 else f"{outermost:.1g}"
+    axes = {
+        "log2-20": f"octaves −{said_outermost} … 0 … {said_outermost}",
+        "linear": "tanh −1 … 1",
+        "share": "entropy 0 … 1",
+    }
     said.append("; ".join(axes[edges] for edges in axes if any(of.edges == edges for of in layers)) + "\n", "dim")
     for of, name in zip(layers, names, strict=True):
         place = place_at(of, step)
@@ -152,7 +156,7 @@ def _octaves_held(counts: np.ndarray) -> int:
 def _over_time(facts: InsideFacts, step: int, width: int, look: Look) -> Text:
     """Of each layer and head, sizes upwards, steps to the right, the darker the more; the step's column stands out."""
     said = Text(no_wrap=True)
-    said.append("upwards larger values; of tanh from −1 to 1\n", "dim")
+    said.append("upwards larger values; tanh −1 … 1\n", "dim")
     layers = facts.of_kind("activations") + facts.of_kind("attention-entropy")
     names, drawing = _columns(layers, facts, width - _figures_width(layers))
     for of, name in zip(layers, names, strict=True):
@@ -181,7 +185,7 @@ def _gradients(facts: InsideFacts, step: int, width: int, look: Look) -> Text:
     if not len(seen):
         return Text("no gradient is above zero here\n", look.colour("text-muted"))
     low, high = np.floor(np.log10(seen.min())), np.ceil(np.log10(seen.max()))
-    said.append(f"σ of each output's gradient, from 10^{low:.0f} to 10^{high:.0f}\n", "dim")
+    said.append(f"σ of gradients, 10^{low:.0f} … 10^{high:.0f}\n", "dim")
     for name, size in zip(names, sizes, strict=True):
         share = (np.log10(size) - low) / max(1.0, high - low) if size > 0 else 0.0
         filled = round(float(share) * drawing) if np.isfinite(share) else 0
@@ -268,6 +272,7 @@ def condensed(counts: np.ndarray, width: int) -> np.ndarray:
 def _columns(layers: Sequence[TensorHistograms], facts: InsideFacts, width: int) -> tuple[list[str], int]:
     """The layers' names, all as wide as the widest of them, and how wide a drawing may be between them and figures."""
     names = [shown_name(of.tensor, facts.parts) for of in layers]
-    widest = min(max((len(name) for name in names), default=0), WIDEST_NAME)
+    room = max(NARROWEST_NAME, width - NARROWEST_DRAWING - 2)
+    widest = min(max((len(name) for name in names), default=0), WIDEST_NAME, room)
     drawing = int(np.clip(width - widest - 2, NARROWEST_DRAWING, BINS - 1))
     return [clip(name, widest).ljust(widest) for name in names], drawing

@@ -143,9 +143,20 @@ async def test_the_entropy_of_each_head_stands_behind_the_layers(store: RunStore
         assert second.split() == ["2", "·", "attention", "head", "2", "█", "entropy", "0.04"]
         assert first.index("█") > second.index("█") + 10
         assert said(app).index("1 · nonlinearity") < said(app).index("2 · attention head 1")
-        assert "tanh from −1 to 1; entropy from 0 to 1" in said(app)
+        assert "tanh −1 … 1; entropy 0 … 1" in said(app)
         pane.turn_view(1)
         await until(pilot, lambda: "2 · attention head 2" in said(app))
+
+
+async def test_in_a_narrow_pane_names_are_cut_and_no_line_is_broken(store: RunStore) -> None:
+    head = Reading("blocks.1.attention.head.0", "attention-entropy", "share", (1,) * BINS, 32.0, 20.0)
+    run = recorded(store, (1, 20, 40), more=[head])
+    histograms = tuple(found for found in read_histograms(store, run.id) if found.edges != "linear")
+    for width, named in ((41, "2 · attention head… "), (70, "2 · attention head 1 ")):
+        for view in ("layers", "over time", "gradients"):
+            lines = view_text(view, InsideFacts((1,), histograms), 20, width, Look()).plain.splitlines()
+            assert max(map(len, lines)) <= width, view
+            assert any(named in line for line in lines) or view == "gradients"
 
 
 async def test_a_drawing_is_as_wide_at_every_step(store: RunStore) -> None:
