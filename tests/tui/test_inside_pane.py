@@ -159,6 +159,19 @@ async def test_in_a_narrow_pane_names_are_cut_and_no_line_is_broken(store: RunSt
             assert any(named in line for line in lines) or view == "gradients"
 
 
+async def test_lines_that_do_not_fit_are_cut_not_wrapped_but_findings_are_wrapped(store: RunStore) -> None:
+    run = recorded(store, (1, 20, 40))
+    app = PaneApp(store)
+    async with app.run_test(size=(34, 20)) as pilot:
+        pane = await shown(pilot, run, 20)
+        drawn = [line for line in said(app).splitlines() if "█" in line]
+        assert len(drawn) == 2
+        assert drawn[1].rstrip().endswith("…")
+        pane.turn_view(-1)
+        await until(pilot, lambda: pane.view == "findings" and "what helps" in said(app))
+        assert "…" not in said(app).split("what helps")[1]
+
+
 async def test_a_drawing_is_as_wide_at_every_step(store: RunStore) -> None:
     run = recorded(store, (1, 20, 40))
     app = PaneApp(store)

@@ -24,11 +24,18 @@ class TextPane(VerticalScroll):
         yield Static(markup=False)
 
     def show(self, said: RenderableType, key: object) -> bool:
-        """Shows a text, unless it is the present one: equal keys look the same. Tells whether it was another."""
+        """Shows a text, unless it is the present one: equal keys look the same. Tells whether it was another.
+
+        The lines of one that is not to be wrapped are cut where the pane ends.
+        """
         if key == self._key:
             return False
         self._key = key
-        self.query_one(Static).update(said)
+        static = self.query_one(Static)
+        wraps = not (isinstance(said, Text) and said.no_wrap)
+        static.styles.text_wrap = "wrap" if wraps else "nowrap"
+        static.styles.text_overflow = "fold" if wraps else "ellipsis"
+        static.update(said)
         return True
 
     @property
