@@ -38,7 +38,7 @@ def add(
     dataset: options.DatasetName = "",
     dataset_as: options.DatasetAs = None,
     steps: options.Steps = None,
-    seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="Runs of each, by seed.")] = 1,
+    seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="Runs of each, from --seed on.")] = 1,
     seed: options.Seed = None,
     settings: options.Settings = None,
     name: options.Name = "",

@@ -257,7 +257,7 @@ def _nothing(comparison: ComparisonView) -> str:
         return "these runs have no metric in common"
     if comparison.wanted.metric not in comparison.metrics:
         return f"these runs have no {comparison.wanted.metric} in common: m chooses another metric"
-    return f"nothing was recorded of {comparison.wanted.metric} yet"
+    return f"no {comparison.wanted.metric} yet"
 
 
 # Bars
