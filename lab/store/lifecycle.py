@@ -189,7 +189,7 @@ def claim_for_command(store: RunStore, run_id: str) -> RunRow | None:
 
 def end(store: RunStore, run_id: str, attempt: int, status: str, error: str | None = None) -> bool:
     """A trainer's own word of how its attempt ended: paused, or one of `ENDED`."""
-    return _set(store, run_id, ("training",), of_attempt=attempt, **_end(status, error))
+    return _set(store, run_id, ("training",), of_attempt=attempt, **_as_ended(status, error))
 
 
 def end_as_wished(store: RunStore, run_id: str, attempt: int, status: str) -> bool:
@@ -198,7 +198,7 @@ def end_as_wished(store: RunStore, run_id: str, attempt: int, status: str) -> bo
     Its next attempt then goes on from the checkpoint, or grants the other wish.
     """
     with store.database.durable.begin() as connection:
-        granted = _update(run_id, ("training",), of_attempt=attempt, **_end(status)).where(_c.wish == WISHES[status])
+        granted = _update(run_id, ("training",), of_attempt=attempt, **_as_ended(status)).where(_c.wish == WISHES[status])
         if connection.execute(granted).rowcount:
             return True
         waits = _update(run_id, ("training",), of_attempt=attempt, status="queued", queue_position=_front(connection))
@@ -321,7 +321,7 @@ def _queue(store: RunStore, run_id: str, from_statuses: Sequence[str], *, front:
         return bool(changed.rowcount)
 
 
-def _end(status: str, error: str | None = None) -> dict[str, object]:
+def _as_ended(status: str, error: str | None = None) -> dict[str, object]:
     """What an attempt's end changes of its run."""
     ended: dict[str, object] = {"ended_at": time.time()} if status in ENDED else {}
     return {"status": status, "wish": None, "error": error, **ended}

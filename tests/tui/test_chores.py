@@ -109,7 +109,7 @@ async def test_a_mode_made_ahead_is_as_one_made_at_the_first_visit(database: Pat
             for mode in MODES:
                 await pilot.press(mode.key)
                 await until(pilot, lambda app=app, mode=mode: mode.name == app.screen.MODE and app.screen.is_whole)
-                await until(pilot, lambda app=app: app.ladder.untrained or app.screen.MODE != "ladder")
+                await until(pilot, lambda app=app: app.ladder.code or app.screen.MODE != "ladder")
                 await until(pilot, lambda helper=helper, mode=mode: helper.inspected or mode.name != "inspect")
                 await until(pilot, lambda app=app: "reading" not in on_screen(app))
                 shown[mode.name] = on_screen(app)
