@@ -198,8 +198,8 @@ def end_as_wished(store: RunStore, run_id: str, attempt: int, status: str) -> bo
     Its next attempt then goes on from the checkpoint, or grants the other wish.
     """
     with store.database.durable.begin() as connection:
-        granted = _update(run_id, ("training",), of_attempt=attempt, **_as_ended(status)).where(_c.wish == WISHES[status])
-        if connection.execute(granted).rowcount:
+        granted = _update(run_id, ("training",), of_attempt=attempt, **_as_ended(status))
+        if connection.execute(granted.where(_c.wish == WISHES[status])).rowcount:
             return True
         waits = _update(run_id, ("training",), of_attempt=attempt, status="queued", queue_position=_front(connection))
         changed = bool(connection.execute(waits).rowcount)
