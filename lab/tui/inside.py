@@ -47,6 +47,11 @@ class InsideFacts:
         """The histograms of one kind, in the model's order."""
         return [found for found in self.histograms if found.kind == kind]
 
+    @property
+    def layers_and_heads(self) -> list[TensorHistograms]:
+        """The activations of each layer, then the entropy of each attention head."""
+        return self.of_kind("activations") + self.of_kind("attention-entropy")
+
 
 def place_at(histograms: TensorHistograms, step: int) -> int:
     """Which snapshot shows a step: the last that had begun by then, else the first."""
@@ -127,7 +132,7 @@ def _lines(curves: Sequence[tuple[str, np.ndarray, np.ndarray]], look: Look) -> 
 def _layers(facts: InsideFacts, step: int, width: int, look: Look) -> Text:
     """A histogram of each layer's activations and of each head's entropy, and its figures."""
     said = Text(no_wrap=True)
-    layers = facts.of_kind("activations") + facts.of_kind("attention-entropy")
+    layers = facts.layers_and_heads
     names, drawing = _columns(layers, facts, width - _figures_width(layers))
     octaves = max((_octaves_held(of.counts[place_at(of, step)]) for of in layers if of.edges == "log2-20"), default=1)
     outermost = 2.0 ** (octaves - 20)
@@ -157,7 +162,7 @@ def _over_time(facts: InsideFacts, step: int, width: int, look: Look) -> Text:
     """Of each layer and head, sizes upwards, steps to the right, the darker the more; the step's column stands out."""
     said = Text(no_wrap=True)
     said.append("upwards larger values; tanh −1 … 1\n", "dim")
-    layers = facts.of_kind("activations") + facts.of_kind("attention-entropy")
+    layers = facts.layers_and_heads
     names, drawing = _columns(layers, facts, width - _figures_width(layers))
     for of, name in zip(layers, names, strict=True):
         cells, ends = _heat(of, HEAT_ROWS)  # (rows, S)

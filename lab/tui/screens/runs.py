@@ -80,7 +80,7 @@ class RunsScreen(RunActions, TableActions, ChartActions):
 
     def _time_goes_by(self) -> None:
         """Ages and times to wait are not what they were; what nobody sees is not drawn."""
-        if self in self.app.screen_stack and self.is_whole:
+        if self.is_foremost and self.is_whole:
             self.show_table(ages=True)
 
     def on_screen_resume(self) -> None:
